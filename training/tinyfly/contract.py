@@ -20,7 +20,7 @@ from tinyfly.errors import UserError
 
 VERSION = 1
 
-# Every channel that exists: name -> (values, unit, meaning). World frame: z up. Body: x forward, y left, z up.
+# Every channel that exists: name -> (values, unit, meaning).
 # "Error" always means state minus reference.
 CHANNELS: dict[str, tuple[int | None, str, str]] = {
     "action_history": (None, "1", "past actions, oldest first, four per slot"),
@@ -106,7 +106,9 @@ class Contract:
         try:
             raw = json.loads(text)
             if raw.get("version") != VERSION:
-                raise UserError(f"contract version {raw.get('version')} is not {VERSION}: retrain, or use its tinyfly")
+                raise UserError(
+                    f"contract version {raw.get('version')} is not {VERSION}: retrain, or use its tinyfly"
+                )
             raw = dict(raw)
             raw["channels"] = tuple(Channel(**c) for c in raw["channels"])
             raw["integral"] = Integral(**raw["integral"]) if raw["integral"] else None
@@ -134,9 +136,13 @@ def _validate(c: Contract) -> None:
         if not (math.isfinite(ch.scale) and ch.scale > 0):
             raise UserError(f"contract channel {ch.name} has scale {ch.scale}; expected a positive number")
         if ch.limit is not None and not (math.isfinite(ch.limit) and ch.limit > 0):
-            raise UserError(f"contract channel {ch.name} has limit {ch.limit}; expected a positive number or none")
+            raise UserError(
+                f"contract channel {ch.name} has limit {ch.limit}; expected a positive number or none"
+            )
     if "action_history" in names and names[0] != "action_history":
-        raise UserError("contract: action_history must come first (its sum is taken ahead of time on the chip)")
+        raise UserError(
+            "contract: action_history must come first (its sum is taken ahead of time on the chip)"
+        )
     if ("action_history" in names) != (c.history_length > 0):
         raise UserError(f"contract: history_length {c.history_length} disagrees with its channels")
     if ("position_integral" in names) != (c.integral is not None):

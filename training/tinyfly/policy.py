@@ -65,7 +65,7 @@ class Policy:
         return sum(layer.weight.size for layer in self.layers)
 
     def crc32(self) -> int:
-        """CRC-32 over the contract's canonical text and every layer's weight and bias (little-endian float32)."""
+        """CRC-32 over the contract's text, then each layer's weight and bias (little-endian float32)."""
         crc = zlib.crc32(self.contract.to_json().encode())
         for layer in self.layers:
             crc = zlib.crc32(layer.weight.astype("<f4").tobytes(), crc)
@@ -95,7 +95,9 @@ class Policy:
         try:
             size = path.stat().st_size
             if not path.is_file() or size > MAX_BYTES:
-                raise UserError(f"{path} is not a tinyfly policy: expected a file of at most {MAX_BYTES >> 20} MB")
+                raise UserError(
+                    f"{path} is not a tinyfly policy: expected a file of at most {MAX_BYTES >> 20} MB"
+                )
             data = path.read_bytes()
         except FileNotFoundError:
             raise UserError(f"{path} does not exist: train one with `tinyfly train --out {path}`") from None
@@ -109,7 +111,7 @@ def golden_observations(contract: Contract, seed: int = 0) -> Array:
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((contract.size, GOLDEN_VECTORS), dtype=np.float32)
     x[:, 128:192] *= np.exp(rng.uniform(-4, 6, 64)).astype(np.float32)
-    x[:, 192:240] = rng.choice(np.float32([-1, 0, 1]), (contract.size, 48))
+    x[:, 192:240] = rng.choice(np.array([-1, 0, 1], np.float32), (contract.size, 48))
     x[:, 240:248] = np.float32(1e-40)  # subnormal
     x[:, 248:252] *= np.float32(1e20)
     x[:, 252], x[:, 253] = np.float32(3e38), np.float32(-3e38)
