@@ -1,0 +1,74 @@
+"""`tinyfly doctor`: what is installed, what is missing, and the command that gets it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report."""
+
+    what: str
+    purpose: str
+    found: str | None
+    install: str
+    required: bool = True
+
+
+PACKAGES = (
+    ("numpy", "simulator and trainer", None),
+    ("safetensors", "policy file", None),
+    ("platformio", "firmware build", None),
+    ("pyserial", "the link to the chip", None),
+    ("cobs", "the link to the chip", None),
+    ("pytest", "the test suites", "dev"),
+    ("hypothesis", "the test suites", "dev"),
+    ("onnx", "export --to onnx", "onnx"),
+    ("onnxruntime", "export --to onnx", "onnx"),
+    ("tflite-micro", "export --to tflite", "tflite"),
+    ("torch", "export --to torch, --algorithm td3", "torch"),
+    ("unicorn", "hil --image", "image"),
+)
+
+
+def examine() -> list[Finding]:
+    """Look for every program and package that some command needs."""
+    from tinyfly_hil.tools import TOOLS, has_newlib
+
+    findings = [Finding("python", "everything", platform.python_version(), "")]
+    for name, purpose, extra in PACKAGES:
+        where = f"pip install -e '.[{extra}]'" if extra else "pip install -e ."
+        findings.append(Finding(name, purpose, _version(name), where, required=extra is None))
+    for tool in TOOLS.values():
+        findings.append(Finding(tool.program, tool.purpose, tool.find(), tool.install, tool.required))
+    gcc = TOOLS["arm-none-eabi-gcc"]
+    path = gcc.find()
+    newlib = "yes" if path and has_newlib(path) else None
+    findings.append(Finding("newlib", "the firmware's C library", newlib, gcc.install))
+    findings += [_port(device) for device in serial_ports()]
+    return findings
+
+
+def serial_ports() -> list[str]:
+    """Device names of the USB serial ports that are plugged in."""
+    from serial.tools import list_ports
+
+    return sorted(p.device for p in list_ports.comports() if p.vid is not None)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _port(device: str) -> Finding:
+    allowed = os.access(device, os.R_OK | os.W_OK)
+    return Finding(
+        device, "a board", "ready" if allowed else None, "sudo usermod -aG dialout $USER, then log in again"
+    )
