@@ -1,0 +1,34 @@
+#include "tf_network.h"
+
+#include "tf_kernel.h"
+
+static void run(const tf_network_t *net, const float *sum, uint32_t first, const float *x, float action[4])
+{
+    for (uint32_t i = 0; i < net->layers; i++) {
+        const tf_layer_t *layer = &net->layer[i];
+        float *out = i + 1 == net->layers ? action : net->scratch[i & 1];
+
+        tf_accumulate(layer, first, layer->inputs - first, i == 0 ? sum : layer->bias, x, out);
+        for (uint32_t k = 0; k < layer->outputs; k++)
+            out[k] = tf_tanh(out[k]);
+        x = out;
+        first = 0;
+    }
+}
+
+void tf_network_step(const tf_network_t *net, const float *input, float action[4])
+{
+    run(net, net->layer[0].bias, 0, input, action);
+}
+
+void tf_network_prepare(const tf_network_t *net, const float *history, uint32_t n_old, float *partial)
+{
+    partial[0] = (float)n_old; /* exact: a layer has far fewer than 2^24 inputs */
+    tf_accumulate(&net->layer[0], 0, n_old, net->layer[0].bias, history, partial + 1);
+}
+
+void tf_network_finish(const tf_network_t *net, const float *partial, const float *newest_and_state,
+                       float action[4])
+{
+    run(net, partial + 1, (uint32_t)partial[0], newest_and_state, action);
+}
