@@ -1,0 +1,68 @@
+"""What the command line shows: progress and tables on a terminal, one JSON object for scripts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+
+class Report(Protocol):
+    """What a long job calls now and then: the share done in 0..1, and the metrics that matter by name."""
+
+    def __call__(self, share: float, metrics: dict[str, float]) -> None: ...
+
+
+def print_json(result: dict[str, Any]) -> None:
+    """Exactly one JSON object on stdout."""
+    json.dump(result, sys.stdout, allow_nan=False)
+    sys.stdout.write("\n")
+
+
+def say(text: str) -> None:
+    """One line for people, on stderr: stdout belongs to results."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def show_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    """A table on stdout."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="right" if i else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+@contextmanager
+def progress(label: str) -> Iterator[Report]:
+    """A progress bar on stderr while the body runs; silent when stderr is not a terminal.
+
+    rich is imported only where there is somebody to see it: it costs a tenth of a short training.
+    """
+    if not sys.stderr.isatty():
+        yield lambda share, metrics: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[metrics]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(label, total=1.0, metrics="")
+
+        def report(share: float, metrics: dict[str, float]) -> None:
+            text = "  ".join(f"{name} {value:.3g}" for name, value in metrics.items())
+            bar.update(task, completed=share, metrics=text)
+
+        yield report
