@@ -17,7 +17,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9 _.,:+=()-]")
 
 def number(x: float) -> str:
     """One float32 as a C hex float; no digit of it is lost."""
-    return numbers(np.float32([x]))[0]
+    return numbers(np.array([x], np.float32))[0]
 
 
 def numbers(values: Array) -> list[str]:
@@ -37,7 +37,7 @@ def array(values: Array, columns: int = 8) -> str:
 
 
 def string(text: str, size: int) -> str:
-    """A C string literal of at most ``size`` bytes; whatever is not plainly harmless becomes an octal escape."""
+    """A C string literal of at most ``size`` bytes; what is not plainly harmless becomes an octal escape."""
     data = text.encode()[:size].decode(errors="ignore").encode()
     return '"' + "".join(chr(b) if _PLAIN.match(chr(b)) else f"\\{b:03o}" for b in data) + '"'
 

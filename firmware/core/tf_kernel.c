@@ -31,11 +31,12 @@ BLOCK(block4, 4, ROWS4)
 void tf_accumulate(const tf_layer_t *layer, uint32_t first, uint32_t count, const float *sum, const float *x,
                    float *out)
 {
+    const uint32_t rows = (layer->outputs + 3u) & ~3u;
     const float *w = layer->weight;
     uint32_t row = 0;
 
-    for (; row + 16 <= layer->outputs; row += 16, w += 16u * layer->inputs)
+    for (; row + 16 <= rows; row += 16, w += 16u * layer->inputs)
         block16(w + 16 * first, count, sum + row, x, out + row);
-    for (; row < layer->outputs; row += 4, w += 4u * layer->inputs)
+    for (; row < rows; row += 4, w += 4u * layer->inputs)
         block4(w + 4 * first, count, sum + row, x, out + row);
 }

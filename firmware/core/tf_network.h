@@ -47,7 +47,7 @@ void tf_network_prepare(const tf_network_t *net, const float *history, uint32_t 
 void tf_network_finish(const tf_network_t *net, const float *partial, const float *newest_and_state,
                        float action[4]);
 
-/* tanh by the table, |error| <= 4e-7; tf_tanh(NaN) = 1, so the network is total. */
+/* tanh by the table, |error| <= 4e-7; a NaN gives what +infinity gives, so the network is total. */
 float tf_tanh(float x);
 
 #ifdef __cplusplus
