@@ -7,9 +7,9 @@ import zlib
 
 import numpy as np
 import pytest
-from conftest import random_policy
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from policies import random_policy
 
 from tinyfly.activation import tanh_exact, tanh_table
 from tinyfly.contract import Channel, Contract, paper_contract
