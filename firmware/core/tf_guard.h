@@ -1,0 +1,52 @@
+/* Between the world and the motors: what may be believed, and what to do when nothing may.
+ * Every check is on bit patterns, so -ffast-math cannot remove it. */
+#ifndef TF_GUARD_H
+#define TF_GUARD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tf_types.h"
+
+/* A plausible state, per component. */
+#define TF_POSITION_MAX_M 100.0f
+#define TF_VELOCITY_MAX_M_S 30.0f
+#define TF_ANGULAR_VELOCITY_MAX_RAD_S 60.0f /* the Crazyflie's gyro ends at 2000 deg/s = 35 rad/s */
+#define TF_QUATERNION_NORM2_ERROR 0.1f      /* | |q|^2 - 1 | */
+#define TF_INPUT_MAX 1e4f                   /* any network input */
+
+#define TF_STALE_US 100000u    /* level and descend */
+#define TF_LOST_US 500000u     /* motors off */
+#define TF_SETTLED_US 500000u  /* of good states before an arm */
+#define TF_BAD_WINDOW_US 100000u
+#define TF_BAD_COUNT 3u        /* bad ones in the window: degraded */
+
+typedef struct {
+    uint32_t state_age_us;                 /* since the last good state */
+    uint32_t good_us;                      /* for how long states have been good without a gap */
+    uint32_t bad_age_us[TF_BAD_COUNT - 1]; /* since the last bad one, and the one before */
+    uint8_t latched;                       /* TF_REASON_ of the latched fault, or none */
+    float safe[TF_MOTORS];                 /* the last motor command that came from a good state */
+} tf_guard_t;
+
+void tf_guard_init(tf_guard_t *guard);
+
+/* Lets time pass: all ages grow by dt_us. */
+void tf_guard_step(tf_guard_t *guard, uint32_t dt_us);
+
+/* TF_REASON_NONE, TF_REASON_NON_FINITE_STATE or TF_REASON_IMPLAUSIBLE_STATE. */
+uint8_t tf_guard_check(const tf_state_t *state);
+
+/* A good state has come. */
+void tf_guard_good(tf_guard_t *guard);
+
+/* Something bad has come; the third within the window latches its reason. */
+void tf_guard_bad(tf_guard_t *guard, uint8_t reason);
+
+/* Motor commands with no state to fly on, by the age of the last good one (see tf_guard.c). */
+void tf_guard_blind(const tf_guard_t *guard, float motors[TF_MOTORS]);
+
+/* n numbers, each of magnitude <= limit (and so finite)? */
+bool tf_guard_numbers(const float *x, uint32_t n, float limit);
+
+#endif
