@@ -6,6 +6,7 @@ from importlib import resources
 
 import numpy as np
 import pytest
+
 from tinyfly.airframe import Airframe, names
 from tinyfly.errors import UserError
 
