@@ -7,11 +7,11 @@ operation below is one IEEE operation (no fused multiply-add), and this is their
 
 ``observe(time_us, sensed, reference)``
  1. time: dt_us = (time_us - previous time_us) modulo 2^32, at most 100000 (a stall must not wind up the
-    integral); 0 on the first step. phase_us starts at period_us // 2, period_us = round(1e6 / history_rate_hz);
+    integral); 0 on the first step. period_us = round(1e6 / history_rate_hz); phase_us starts at period_us // 2;
     phase_us += dt_us; when it reaches period_us, phase_us %= period_us and the history is due to advance.
     The first step is due as well. Half a period of margin keeps a jittering clock from skipping an advance.
- 2. integral: I = clip(I + (gain * (dt_us * 1e-6)) * previous clipped error, +-limit). The error is the previous
-    step's, so that at a constant rate the policy sees the very sum that it was trained with.
+ 2. integral: I = clip(I + (gain * (dt_us * 1e-6)) * previous clipped error, +-limit). It is the error of
+    the previous step, so that at a constant rate the policy sees the very sum that it was trained with.
  3. error = position - reference position; its clip to +-error_limit is kept for the next step.
  4. rotation, row-major, from q = (w, x, y, z) as it comes: x2 = x + x, y2 = y + y, z2 = z + z;
         1 - (y y2 + z z2)    x y2 - w z2          x z2 + w y2
@@ -19,9 +19,9 @@ operation below is one IEEE operation (no fused multiply-add), and this is their
         x z2 - w y2          y z2 + w x2          1 - (x x2 + y y2)
  5. every channel: input = clip(value, +-limit) * scale; the clip is max(value, -limit), then min(., limit).
 
-``record(action)``, after the network has acted: when an advance is due, the oldest slot drops out, a new one
-comes in, and sum = action, count = 1; otherwise sum += action, count += 1. The newest slot becomes sum / count,
-clipped and scaled like any channel.
+``record(action)``, after the network has acted: when an advance is due, the oldest slot drops out, a new
+one comes in, and sum = action, count = 1; otherwise sum += action, count += 1. The newest slot becomes
+sum / count, clipped and scaled like any channel.
 """
 
 from __future__ import annotations
