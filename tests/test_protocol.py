@@ -184,7 +184,7 @@ body = [["x", "u8"]]
     ("old", "new", "complaint"),
     [
         ("version = 1", "version = 0", "version is 0"),
-        ("a = 0", "a = 1", "enum e must number its values"),
+        ("a = 0", "a = 3", "enum e must number its values"),
         ("type = 1", "type = 300", "message m: type is 300"),
         ('"u8"', '"u9"', "field x has an unknown type 'u9'"),
         ('"u8"', '"u8[]"', "only f32[] may take the rest"),

@@ -121,9 +121,8 @@ def _rest(m: Message) -> str:
 
 def _enum(name: str, values: dict[str, int]) -> str:
     lines = [f"    TF_{name.upper()}_{key.upper()} = {value}," for key, value in values.items()]
-    return "\n".join(
-        [f"enum tf_{name}_code {{", *lines, f"    TF_{name.upper()}_COUNT = {len(values)}", "};"]
-    )
+    lines.append(f"    TF_{name.upper()}_COUNT = {len(values)}")
+    return "\n".join([f"enum tf_{name}_code {{", *lines, "};"])
 
 
 def _message(m: Message) -> str:

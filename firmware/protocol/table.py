@@ -1,4 +1,4 @@
-"""The serial protocol's table, read and checked. Standard library only: it runs wherever firmware is built."""
+"""The serial protocol's table, read and checked. Standard library only: it runs wherever firmware builds."""
 
 from __future__ import annotations
 

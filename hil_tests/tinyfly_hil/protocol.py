@@ -128,7 +128,8 @@ def describe(body: Any) -> str:
 def _show(key: str, value: Any) -> str:
     if key in _NAMES and isinstance(value, int):
         return name_of(key, value)
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray | list | tuple):
+        value = np.asarray(value)
         shown = " ".join(f"{x:.6g}" for x in value[:18])
         return f"[{shown}{' ...' if value.size > 18 else ''}]"
     return f"0x{value:x}" if isinstance(value, int) and value > 0xFFFFFF else str(value)
@@ -140,6 +141,11 @@ def reply_of(name: str) -> str:
     if reply is None:
         raise ValueError(f"nothing answers {name}")
     return reply
+
+
+def make_body(name: str, values: dict[str, Any]) -> Any:
+    """A message's body as a named tuple, its values as given."""
+    return _BY_NAME[name].body(**values)
 
 
 def encode(name: str, sequence: int = 0, **values: Any) -> bytes:

@@ -1,0 +1,230 @@
+"""A chip that flies, wherever it is: in QEMU, as a native program, or on the desk behind a serial port."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tinyfly.errors import UserError
+from tinyfly.policy import Policy
+from tinyfly.state import ANGULAR_VELOCITY, POSITION, QUATERNION, VELOCITY
+from tinyfly_hil import emulator
+from tinyfly_hil.link import ANSWER_S, Link, Restarted, Tap, TargetError
+from tinyfly_hil.protocol import ENUMS, Frame, name_of, reply_of
+
+if TYPE_CHECKING:
+    from tinyfly_hil.build import Build
+
+SETPOINT_VALUES = 18
+
+
+class Refused(TargetError):
+    """The chip said no; ``reason`` is its word for why, ``state`` where its supervisor is."""
+
+    def __init__(self, what: str, reason: str, state: str, transcript: list[str]):
+        super().__init__(f"the chip refuses {what}: {reason} (state {state})", transcript)
+        self.reason, self.state = reason, state
+
+
+class Target:
+    """An identified chip. Every method waits for its answer, at most ``link.ANSWER_S``, then TargetError.
+
+    Replies are named tuples with the fields of docs/protocol.md.
+    """
+
+    def __init__(self, link: Link, identity: Any, build: Build | None = None, source: Source | None = None):
+        self.link = link
+        self.identity = identity
+        self.build = build  # what runs here, when we built it
+        self._source = source
+
+    @property
+    def cost_unit(self) -> str:
+        """What ``cost`` counts here: instructions, cycles or nanoseconds."""
+        return name_of("cost_unit", self.identity.cost_unit)
+
+    def identify(self) -> Any:
+        """Who are you? Returns the identity, and keeps it (a restarted chip has another nonce)."""
+        self.identity = self._ask("hello")
+        return self.identity
+
+    def self_test(self) -> Any:
+        """Run the self-test again: every golden vector, bit for bit."""
+        return self._ask("run_self_test")
+
+    def arm(self, *, boot_nonce: int | None = None, policy_crc: int | None = None) -> Any:
+        """Allow motors. The defaults are those of the chip; Refused says why not."""
+        i = self.identity
+        return self._ask(
+            "arm",
+            boot_nonce=i.boot_nonce if boot_nonce is None else boot_nonce,
+            policy_crc=i.policy_crc if policy_crc is None else policy_crc,
+            contract_hash=i.contract_hash,
+        )
+
+    def lock_step(self) -> Any:
+        """Make the chip's clock follow the time_us of step and tick: simulated time waits for the chip."""
+        return self._ask("set_clock", clock=ENUMS["clock"]["link"])
+
+    def step(self, time_us: int, sensed: ArrayLike) -> Any:
+        """A state estimate (13,) as in tinyfly.state -> the motor commands for it."""
+        return self._ask("step", **step_values(time_us, sensed))
+
+    def tick(self, time_us: int) -> Any:
+        """Time has passed and no state came -> the motor commands that follow from that."""
+        return self._ask("tick", time_us=time_us)
+
+    def setpoint(self, kind: str, values: Sequence[float] = (), flags: int = 0) -> Any:
+        """What to fly; kinds and values as in docs/protocol.md."""
+        padded = np.zeros(SETPOINT_VALUES, np.float32)
+        padded[: len(values)] = values
+        return self._ask("setpoint", kind=ENUMS["setpoint"][kind], flags=flags, reserved=0, values=padded)
+
+    def stop(self) -> Any:
+        """Motors off now."""
+        return self._ask("stop")
+
+    def disarm(self) -> Any:
+        """Leave stopped or failsafe for disarmed."""
+        return self._ask("disarm")
+
+    def infer(self, observation: ArrayLike) -> Any:
+        """(inputs,) -> the bare network's action (4,) and its cost; only while the motors are off."""
+        return self._ask("infer", observation=np.asarray(observation, np.float32))
+
+    def stats(self) -> Any:
+        """Counters since boot."""
+        return self._ask("get_stats")
+
+    def restart(self) -> Any:
+        """Reboot the chip by its reset message; returns the new identity."""
+        self.link.send("reset")
+        self.link.wait(lambda f: f.name == "boot", ANSWER_S, "reset")
+        return self.identify()
+
+    def power_cycle(self) -> Any:
+        """Take the power away and give it back where we can (an emulator); elsewhere, reset."""
+        if self._source is None:
+            return self.restart()
+        self.link.reopen(self._source.start())
+        self.link.wait(lambda f: f.name == "boot", emulator.START_S, "power-up")
+        return self.identify()
+
+    def _ask(self, name: str, **values: Any) -> Any:
+        frame = self.link.request(name, **values)
+        return self.accept(frame, name)
+
+    def accept(self, frame: Frame, name: str) -> Any:
+        """The body of the answer to ``name``; Refused when it is a status with a reason."""
+        body = frame.body
+        if frame.name == "status" and (body.reason or reply_of(name) != "status"):
+            reason, state = name_of("reason", body.reason), name_of("state", body.state)
+            raise Refused(name, reason, state, self.link.transcript)
+        if frame.name != reply_of(name):
+            raise TargetError(f"the chip answered {name} with {frame.name}", self.link.transcript)
+        return body
+
+
+def step_values(time_us: int, sensed: ArrayLike) -> dict[str, Any]:
+    """The fields of a step frame from the 13 rows of a sensed state."""
+    s = np.asarray(sensed, np.float32)
+    return {
+        "time_us": time_us & 0xFFFFFFFF,
+        "position": s[POSITION],
+        "quaternion": s[QUATERNION],
+        "velocity": s[VELOCITY],
+        "angular_velocity": s[ANGULAR_VELOCITY],
+    }
+
+
+class Source:
+    """Starts an emulator, ends the one before."""
+
+    def __init__(self, port: str, build: Build, stack: ExitStack):
+        self._launch = {"qemu": emulator.qemu, "host": emulator.host}[port]
+        self._build, self._stack = build, stack
+
+    def start(self) -> str:
+        """The URL of a freshly booted one."""
+        self._stack.close()
+        return self._stack.enter_context(self._launch(self._build.elf)).url
+
+
+@contextmanager
+def open_target(port: str, policy: Path, tap: Tap | None = None) -> Iterator[Target]:
+    """Open a port, make sure that this policy runs there, and give a freshly started, disarmed chip.
+
+    Args:
+        port: ``qemu`` or ``host`` (built and started here, ended on exit), ``auto`` (the only USB serial
+            port), a device, or ``socket://HOST:PORT``.
+        policy: the policy file that must be on the chip.
+        tap: sees all that goes over the line (``log.Recorder``).
+
+    Raises:
+        UserError: within 3 s, when the port is missing, silent, foreign, or runs another policy.
+    """
+    expected = Policy.load(policy)
+    with ExitStack() as stack:
+        if port in ("qemu", "host"):
+            from tinyfly_hil.build import build
+
+            built = build(policy, {"qemu": "emulated", "host": "host"}[port])
+            source = Source(port, built, stack.enter_context(ExitStack()))
+            link = Link(source.start(), tap)
+            stack.callback(link.close)
+            link.wait(lambda f: f.name == "boot", emulator.START_S, "the boot frame")
+            target = Target(link, None, built, source)
+            _check(target.identify(), expected, policy, port)
+        else:
+            link = Link(only_port() if port == "auto" else port, tap)
+            stack.callback(link.close)
+            target = Target(link, _first_hello(link))
+            _check(target.identity, expected, policy, port)
+            target.restart()
+        yield target
+
+
+def only_port() -> str:
+    """The USB serial port, when there is exactly one."""
+    from serial.tools import list_ports
+
+    ports = sorted(p.device for p in list_ports.comports() if p.vid is not None)
+    if len(ports) != 1:
+        found = ", ".join(ports) or "none"
+        raise UserError(f"--port auto needs exactly one USB serial port, found {found}: name it with --port")
+    return ports[0]
+
+
+def _first_hello(link: Link, attempts: int = 5) -> Any:
+    """The identity of whatever is there; a chip that is just waking up is asked again."""
+    link.write(b"\0")  # ends whatever half frame the chip may hold
+    for attempt in range(attempts):
+        try:
+            return link.request("hello", ANSWER_S / attempts).body
+        except Restarted:
+            continue
+        except TargetError:
+            if attempt == attempts - 1:
+                raise
+    raise TargetError(f"{link.url} keeps restarting", link.transcript)
+
+
+def _check(identity: Any, expected: Policy, path: Path, port: str) -> None:
+    """Refuse, by name, a chip that was built for something else: nothing is armed before this."""
+    remedy = f"build and flash {path} first"
+    if identity.contract_hash != expected.contract.hash():
+        raise UserError(
+            f"{port} runs policy {identity.policy!r} with another contract ({identity.inputs} inputs, hash "
+            f"{identity.contract_hash:016x}) than {path} ({expected.contract.size} inputs, hash "
+            f"{expected.contract.hash():016x}): {remedy}"
+        )
+    if identity.policy_crc != expected.crc32():
+        raise UserError(
+            f"{port} runs policy {identity.policy!r} (crc {identity.policy_crc:08x}), not {path} "
+            f"(crc {expected.crc32():08x}): {remedy}"
+        )
