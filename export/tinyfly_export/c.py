@@ -170,10 +170,10 @@ def _braces(values: tuple[float, ...]) -> str:
 
 def tanh_header() -> str:
     """The text of TANH_HEADER, from the one definition of the activation."""
-    below = int(np.nextafter(np.float32(LIMIT), np.float32(0)).view(np.uint32))
+    below = float(np.nextafter(np.float32(LIMIT), np.float32(0)))
     macros: dict[str, Any] = {
         "TF_TANH_PIECES_PER_UNIT": c.number(PIECES_PER_UNIT),
-        "TF_TANH_BELOW_LIMIT": f"0x{below:08x}u",
+        "TF_TANH_BELOW_LIMIT": c.number(below),
     }
     rows = "".join(f"    {{{', '.join(c.numbers(row))}}},\n" for row in tanh_table())
     return (

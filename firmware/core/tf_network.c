@@ -9,8 +9,7 @@ static void run(const tf_network_t *net, const float *sum, uint32_t first, const
         float *out = i + 1 == net->layers ? action : net->scratch[i & 1];
 
         tf_accumulate(layer, first, layer->inputs - first, i == 0 ? sum : layer->bias, x, out);
-        for (uint32_t k = 0; k < layer->outputs; k++)
-            out[k] = tf_tanh(out[k]);
+        tf_tanh_rows(out, tf_rows(layer));
         x = out;
         first = 0;
     }

@@ -1,6 +1,6 @@
 #include <string.h>
 
-#include "tf_network.h"
+#include "tf_kernel.h"
 #include "tf_tanh_table.h"
 
 #ifdef __clang__
@@ -10,15 +10,10 @@
 /* Piecewise cubic on |x| (tinyfly.activation): one IEEE operation each, in this order. */
 float tf_tanh(float x)
 {
-    uint32_t bits;
-    float y;
+    const float limit = TF_TANH_BELOW_LIMIT;
+    float y = x < 0.0f ? -x : x;
 
-    memcpy(&bits, &x, sizeof bits);
-    bits &= 0x7fffffffu;
-    if (bits > TF_TANH_BELOW_LIMIT) /* every NaN too */
-        bits = TF_TANH_BELOW_LIMIT;
-    memcpy(&y, &bits, sizeof y);
-
+    y = y < limit ? y : limit; /* a NaN fails the comparison and is clamped as well */
     const float s = y * TF_TANH_PIECES_PER_UNIT;
     const int32_t piece = (int32_t)s;
     const float t = s - (float)piece;
@@ -27,3 +22,18 @@ float tf_tanh(float x)
 
     return x < 0.0f ? -r : r; /* not copysign: the sign of a NaN differs between processors */
 }
+
+#ifdef TF_KERNEL_M4F
+#include "tf_tanh_m4f.h"
+
+void tf_tanh_rows(float *x, uint32_t rows)
+{
+    tanh_pairs(x, rows / 2);
+}
+#else
+void tf_tanh_rows(float *x, uint32_t rows)
+{
+    for (uint32_t i = 0; i < rows; i++)
+        x[i] = tf_tanh(x[i]);
+}
+#endif

@@ -3,7 +3,7 @@
 #define TF_TANH_TABLE_H
 
 #define TF_TANH_PIECES_PER_UNIT 0x1p+3f
-#define TF_TANH_BELOW_LIMIT 0x40ffffffu
+#define TF_TANH_BELOW_LIMIT 0x1.fffffep+2f
 
 static const float tf_tanh_table[64][4] = {
     {0x0p+0f, 0x1.0000cap-3f, -0x1.279eeap-17f, -0x1.4f62bep-11f},
