@@ -2,10 +2,13 @@
 #ifndef TF_APP_H
 #define TF_APP_H
 
+#include <stdatomic.h>
+
 #include "tf_controller.h"
 #include "tf_link.h"
 
-#define TF_TICK_US 2000u   /* own clock: control steps without a state, when none comes */
+#define TF_FIRMWARE "tinyfly 0.1.0"
+#define TF_TICK_US 2000u    /* own clock: a control step at least this often */
 #define TF_RING_BYTES 2048u /* received and not yet read; a power of two */
 
 /* What the hardware offers. Functions must not be NULL. */
@@ -25,19 +28,19 @@ typedef struct {
     const tf_port_t *port;
     tf_controller_t controller;
     tf_decoder_t decoder;
-    tf_msg_stats_t stats;
+    tf_msg_stats_t stats;     /* the link's part; the controller counts its own */
+    tf_msg_control_t control; /* the last answer to a step or tick */
     uint32_t boot_nonce;
-    uint8_t clock;           /* TF_CLOCK_* */
-    bool clock_started;      /* link clock: the first frame sets it */
-    bool heard;              /* a frame has come: last_sequence means something */
-    bool state_seen;         /* state_time_us means something */
+    uint32_t state_time_us; /* the sender's time of the last state */
     uint16_t last_sequence;
-    uint32_t state_time_us;  /* the sender's time of the last state */
-    tf_msg_control_t control; /* the last answer */
+    uint8_t clock;    /* TF_CLOCK_* */
+    bool heard;       /* a frame has come: last_sequence means something */
+    bool state_seen;  /* state_time_us means something */
+    bool clock_set;   /* link clock: a frame has set it */
+    _Atomic uint32_t head; /* of the ring; written by tf_app_receive only */
+    _Atomic uint32_t tail; /* written by tf_app_poll only */
+    _Atomic uint32_t overruns;
     uint8_t ring[TF_RING_BYTES];
-    volatile uint32_t head;  /* written by tf_app_receive only */
-    volatile uint32_t tail;  /* written by tf_app_poll only */
-    volatile uint32_t overruns;
 } tf_app_t;
 
 /* Runs the self-test and sends the boot frame. Call when the link is up; boot_nonce should differ every time. */
@@ -46,7 +49,13 @@ void tf_app_init(tf_app_t *app, const tf_port_t *port, uint32_t boot_nonce);
 /* One byte has come. May be called from an interrupt while tf_app_poll runs. */
 void tf_app_receive(tf_app_t *app, uint8_t byte);
 
-/* Reads what has come and runs due control steps. False when there was nothing to do: the port may sleep. */
+/* Reads what has come and runs a due control step. False when there was nothing to do: the port may sleep. */
 bool tf_app_poll(tf_app_t *app);
+
+/* Within the app (tf_app.c to tf_requests.c and back). */
+void tf_app_handle(tf_app_t *app, const tf_frame_t *frame);
+void tf_app_send(const tf_app_t *app, uint8_t type, uint16_t sequence, const uint8_t *body, uint32_t n);
+void tf_app_step(tf_app_t *app, uint32_t now_us, const tf_state_t *state);
+void tf_app_send_control(const tf_app_t *app, uint16_t sequence);
 
 #endif

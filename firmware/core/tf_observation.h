@@ -10,20 +10,27 @@
 
 typedef struct {
     float input[TF_POLICY_INPUTS]; /* the action history, oldest first, lives at its beginning */
+    float sum[TF_MOTORS];          /* of the actions in the newest slot */
+    uint32_t count;                /* how many they are */
     float integral[3];             /* m */
-    uint32_t elapsed_us;           /* since the history last advanced */
-    uint32_t count;                /* actions in the newest slot's mean */
+    float clipped_error[3];        /* m, of the last step */
+    uint32_t time_us;              /* of the last step */
+    uint32_t phase_us;             /* towards the history's next advance */
+    bool started;
+    bool due; /* the history advances with the next action */
 } tf_observation_t;
 
-/* History full of the hover action, integral zero: how an episode begins in training. */
+/* History and integral zero: how an episode begins in training. */
 void tf_observation_init(tf_observation_t *observation);
 
-/* Advances the integral by dt_us and fills input from a plausible state and its reference. */
-void tf_observation_step(tf_observation_t *observation, uint32_t dt_us, const tf_state_t *state,
+/* Lets time pass without a state; returns the microseconds since the last step, at most 100 ms. */
+uint32_t tf_observation_tick(tf_observation_t *observation, uint32_t now_us);
+
+/* Advances time and the integral, and fills input from a plausible state and its reference. */
+void tf_observation_step(tf_observation_t *observation, uint32_t now_us, const tf_state_t *state,
                          const tf_reference_t *reference);
 
-/* Takes the action ([-1, 1]) that leaves now, dt_us after the one before, into the history.
- * Returns true when the history advanced by a slot. */
-bool tf_observation_record(tf_observation_t *observation, uint32_t dt_us, const float action[TF_MOTORS]);
+/* Takes the action ([-1, 1]) that leaves now into the history. True when the history advanced by a slot. */
+bool tf_observation_record(tf_observation_t *observation, const float action[TF_MOTORS]);
 
 #endif

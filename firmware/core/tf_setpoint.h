@@ -12,6 +12,13 @@
 #define TF_SETPOINT_VALUES 18
 #define TF_WAYPOINTS 4
 
+#define TF_SETPOINT_MAX 100.0f           /* any value: m, m/s, m/s^2, s */
+#define TF_SETPOINT_VELOCITY_MAX_M_S 2.0f /* per axis, as the paper's firmware clips */
+#define TF_SETPOINT_LEASH_M 0.5f         /* a velocity's moving position stays this close, per axis */
+#define TF_WAYPOINT_SPEED_MIN_M_S 0.1f
+#define TF_WAYPOINT_ACCELERATION_M_S2 5.0f
+#define TF_FIGURE_EIGHT_PERIOD_MIN_S 1.0f
+
 /* World frame, SI. */
 typedef struct {
     float position[3];
@@ -21,25 +28,22 @@ typedef struct {
 } tf_reference_t;
 
 typedef struct {
-    float start[3], end[3];
-    float duration_s;
-} tf_segment_t;
-
-typedef struct {
     uint8_t kind;     /* TF_SETPOINT_* */
     bool present;     /* there is one */
     bool streamed;    /* has to be renewed: goes stale */
-    bool started;     /* the present position has been taken as its origin */
+    bool started;     /* its time runs, its origin is known */
+    uint8_t at;       /* waypoints: the one being flown to */
     uint32_t age_us;  /* since it arrived */
-    uint32_t time_us; /* flown of it; wraps at a period or stops at the end */
+    uint32_t time_us; /* flown of it; a figure-eight's wraps, a waypoint's begins anew at each */
     float values[TF_SETPOINT_VALUES];
-    float origin[3];                    /* hover, velocity: where it began, then where it is */
-    tf_segment_t segment[TF_WAYPOINTS]; /* waypoints */
-    uint8_t segments;
-    uint8_t at; /* the segment being flown */
+    float origin[3];                /* where it began; a velocity's moves along */
+    float duration_s[TF_WAYPOINTS]; /* waypoints */
 } tf_setpoint_t;
 
 void tf_setpoint_init(tf_setpoint_t *setpoint);
+
+/* From its beginning again, at the position of the next step. */
+void tf_setpoint_restart(tf_setpoint_t *setpoint);
 
 /* Checks and takes a set-point of the given TF_SETPOINT_ kind, values as in messages.toml. A velocity is clipped
  * to +-2 m/s. Returns TF_REASON_NONE or TF_REASON_BAD_SETPOINT, and then the old one stays. */

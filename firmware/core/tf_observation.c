@@ -1,0 +1,143 @@
+#include "tf_observation.h"
+
+#include <string.h>
+
+#include "tf_math.h"
+
+#define LONGEST_STEP_US 100000u /* a stall must not wind anything up */
+#define PERIOD_US ((uint32_t)(1e6f / TF_HISTORY_RATE_HZ + 0.5f))
+
+void tf_observation_init(tf_observation_t *observation)
+{
+    memset(observation, 0, sizeof *observation);
+    observation->phase_us = PERIOD_US / 2u; /* a margin: a jittering clock skips no advance */
+    observation->due = true;
+}
+
+uint32_t tf_observation_tick(tf_observation_t *observation, uint32_t now_us)
+{
+    uint32_t dt_us = observation->started ? now_us - observation->time_us : 0u;
+
+    if (dt_us > LONGEST_STEP_US)
+        dt_us = LONGEST_STEP_US;
+    observation->started = true;
+    observation->time_us = now_us;
+    observation->phase_us += dt_us;
+    if (observation->phase_us >= PERIOD_US) {
+        observation->phase_us %= PERIOD_US;
+        observation->due = true;
+    }
+    return dt_us;
+}
+
+/* One channel: clip, then scale. */
+static void fill(float *input, const float *value, uint32_t n, float limit, float scale)
+{
+    for (uint32_t i = 0; i < n; i++)
+        input[i] = tf_clip(value[i], limit) * scale;
+}
+
+#define FILL(channel, value) \
+    fill(observation->input + TF_##channel##_OFFSET, value, TF_##channel##_SIZE, TF_##channel##_LIMIT, \
+         TF_##channel##_SCALE)
+
+#if TF_HAS_POSITION_INTEGRAL
+/* The error of the step before: at a constant rate this is the sum that training saw. */
+static void integrate(tf_observation_t *observation, uint32_t dt_us, const float error[3])
+{
+    const float step = TF_INTEGRAL_GAIN * ((float)dt_us * 1e-6f);
+
+    for (uint32_t i = 0; i < 3u; i++) {
+        observation->integral[i] += observation->clipped_error[i] * step;
+        observation->integral[i] = tf_clip(observation->integral[i], TF_INTEGRAL_LIMIT);
+        observation->clipped_error[i] = tf_clip(error[i], TF_INTEGRAL_ERROR_LIMIT);
+    }
+    FILL(POSITION_INTEGRAL, observation->integral);
+}
+#endif
+
+#if TF_HAS_ROTATION
+/* Body to world, row-major, from w x y z as it comes. */
+static void rotation(const float q[4], float r[9])
+{
+    const float w = q[0], x = q[1], y = q[2], z = q[3];
+    const float x2 = x + x, y2 = y + y, z2 = z + z;
+
+    r[0] = 1.0f - (y * y2 + z * z2);
+    r[1] = x * y2 - w * z2;
+    r[2] = x * z2 + w * y2;
+    r[3] = x * y2 + w * z2;
+    r[4] = 1.0f - (x * x2 + z * z2);
+    r[5] = y * z2 - w * x2;
+    r[6] = x * z2 - w * y2;
+    r[7] = y * z2 + w * x2;
+    r[8] = 1.0f - (x * x2 + y * y2);
+}
+#endif
+
+static void subtract(const float a[3], const float b[3], float difference[3])
+{
+    for (uint32_t i = 0; i < 3u; i++)
+        difference[i] = a[i] - b[i];
+}
+
+void tf_observation_step(tf_observation_t *observation, uint32_t now_us, const tf_state_t *state,
+                         const tf_reference_t *reference)
+{
+    const uint32_t dt_us = tf_observation_tick(observation, now_us);
+    float position_error[3], velocity_error[3];
+
+    (void)dt_us;
+    subtract(state->position, reference->position, position_error);
+    subtract(state->velocity, reference->velocity, velocity_error);
+#if TF_HAS_POSITION_INTEGRAL
+    integrate(observation, dt_us, position_error);
+#endif
+#if TF_HAS_POSITION_ERROR
+    FILL(POSITION_ERROR, position_error);
+#endif
+#if TF_HAS_ROTATION
+    float r[9];
+    rotation(state->quaternion, r);
+    FILL(ROTATION, r);
+#endif
+#if TF_HAS_VELOCITY_ERROR
+    FILL(VELOCITY_ERROR, velocity_error);
+#endif
+#if TF_HAS_ANGULAR_VELOCITY
+    FILL(ANGULAR_VELOCITY, state->angular_velocity);
+#endif
+#if TF_HAS_REFERENCE_ACCELERATION
+    FILL(REFERENCE_ACCELERATION, reference->acceleration);
+#endif
+#if TF_HAS_ACCELERATION_PREVIEW
+    FILL(ACCELERATION_PREVIEW, reference->preview[0]);
+#endif
+}
+
+bool tf_observation_record(tf_observation_t *observation, const float action[TF_MOTORS])
+{
+    const bool advance = observation->due;
+
+#if TF_HAS_ACTION_HISTORY
+    float *newest = observation->input + TF_ACTION_HISTORY_SIZE - TF_MOTORS;
+
+    if (advance) {
+        memmove(observation->input, observation->input + TF_MOTORS,
+                (TF_ACTION_HISTORY_SIZE - TF_MOTORS) * sizeof(float));
+        memcpy(observation->sum, action, sizeof observation->sum);
+        observation->count = 1;
+    } else {
+        for (uint32_t i = 0; i < TF_MOTORS; i++)
+            observation->sum[i] += action[i];
+        observation->count++;
+    }
+    for (uint32_t i = 0; i < TF_MOTORS; i++)
+        newest[i] = observation->sum[i] / (float)observation->count;
+    fill(newest, newest, TF_MOTORS, TF_ACTION_HISTORY_LIMIT, TF_ACTION_HISTORY_SCALE);
+#else
+    (void)action;
+#endif
+    observation->due = false;
+    return advance;
+}

@@ -1,0 +1,45 @@
+#include "tf_pilot.h"
+
+#include "tf_guard.h"
+#include "tf_messages.h"
+
+void tf_pilot_init(tf_pilot_t *pilot)
+{
+    tf_observation_init(&pilot->observation);
+    pilot->prepared = false;
+}
+
+void tf_pilot_prepare(tf_pilot_t *pilot)
+{
+    if (!pilot->prepared)
+        tf_network_prepare(&tf_policy_network, pilot->observation.input, TF_OLD_INPUTS, pilot->partial);
+    pilot->prepared = true;
+}
+
+static void record(tf_pilot_t *pilot, const float action[TF_MOTORS])
+{
+    if (tf_observation_record(&pilot->observation, action))
+        pilot->prepared = false; /* the old slots moved */
+}
+
+uint8_t tf_pilot_step(tf_pilot_t *pilot, uint32_t now_us, const tf_state_t *state, const tf_reference_t *reference,
+                      float action[TF_MOTORS])
+{
+    const float *newest_and_state = pilot->observation.input + TF_OLD_INPUTS;
+
+    tf_observation_step(&pilot->observation, now_us, state, reference);
+    if (!tf_guard_numbers(newest_and_state, TF_POLICY_INPUTS - TF_OLD_INPUTS, TF_INPUT_MAX))
+        return TF_REASON_IMPLAUSIBLE_STATE;
+    tf_pilot_prepare(pilot);
+    tf_network_finish(&tf_policy_network, pilot->partial, newest_and_state, action);
+    if (!tf_guard_numbers(action, TF_MOTORS, 1.0f))
+        return TF_REASON_NON_FINITE_ACTION;
+    record(pilot, action);
+    return TF_REASON_NONE;
+}
+
+void tf_pilot_record(tf_pilot_t *pilot, uint32_t now_us, const float action[TF_MOTORS])
+{
+    (void)tf_observation_tick(&pilot->observation, now_us);
+    record(pilot, action);
+}

@@ -1,0 +1,301 @@
+/* What each message does. Whether it may is the supervisor's table; whether it is new is decided here. */
+#include <string.h>
+
+#include "tf_app.h"
+
+_Static_assert(TF_MSG_IDENTITY_BYTES <= 96u && TF_MSG_STATS_BYTES <= 96u, "tf_app.c's longest answer");
+
+static void answer_status(tf_app_t *app, const tf_frame_t *frame, uint8_t refusal)
+{
+    const tf_msg_status_t status = {app->controller.supervisor.state, refusal, app->controller.flags};
+    uint8_t body[TF_MSG_STATUS_BYTES];
+
+    app->stats.refusals += refusal != TF_REASON_NONE;
+    tf_app_send(app, TF_MSG_STATUS, frame->sequence, body, tf_encode_status(&status, body));
+}
+
+/* The last answer again, with what is wrong with this request. */
+static void answer_control(tf_app_t *app, const tf_frame_t *frame, uint8_t refusal)
+{
+    const uint8_t reason = app->control.reason;
+
+    app->control.state = app->controller.supervisor.state;
+    if (!tf_controller_motors_on(&app->controller))
+        memset(app->control.motors, 0, sizeof app->control.motors); /* it may have been stopped since */
+    app->control.reason = refusal;
+    tf_app_send_control(app, frame->sequence);
+    app->control.reason = reason;
+    app->stats.refusals++;
+}
+
+static void copy_text(char *to, uint32_t n, const char *from)
+{
+    uint32_t i = 0;
+
+    for (; i + 1u < n && from[i] != '\0'; i++)
+        to[i] = from[i];
+    for (; i < n; i++)
+        to[i] = '\0';
+}
+
+static void on_hello(tf_app_t *app, const tf_frame_t *frame)
+{
+    const tf_supervisor_t *supervisor = &app->controller.supervisor;
+    tf_msg_identity_t identity = {
+        .boot_nonce = app->boot_nonce,
+        .policy_crc = TF_POLICY_CRC32,
+        .contract_hash = TF_CONTRACT_HASH,
+        .inputs = TF_POLICY_INPUTS,
+        .rate_hz = (uint16_t)TF_POLICY_RATE_HZ,
+        .cost_unit = app->port->cost_unit,
+        .state = supervisor->state,
+        .reason = supervisor->reason,
+        .cost_hz = app->port->cost_hz,
+    };
+    uint8_t body[TF_MSG_IDENTITY_BYTES];
+
+    copy_text(identity.target, sizeof identity.target, app->port->target);
+    copy_text(identity.firmware, sizeof identity.firmware, TF_FIRMWARE);
+    copy_text(identity.policy, sizeof identity.policy, TF_POLICY_NAME);
+    tf_app_send(app, TF_MSG_IDENTITY, frame->sequence, body, tf_encode_identity(&identity, body));
+}
+
+static void on_self_test(tf_app_t *app, const tf_frame_t *frame)
+{
+    const uint8_t refusal = tf_controller_self_test(&app->controller);
+    const tf_msg_self_test_t found = {app->controller.supervisor.state, refusal, (uint16_t)TF_GOLDEN_COUNT,
+                                      app->controller.mismatches, 0, TF_POLICY_CRC32};
+    uint8_t body[TF_MSG_SELF_TEST_BYTES];
+
+    app->stats.refusals += refusal != TF_REASON_NONE;
+    tf_app_send(app, TF_MSG_SELF_TEST, frame->sequence, body, tf_encode_self_test(&found, body));
+}
+
+/* All three must match, so that an arm meant for another boot or another policy does nothing here. */
+static uint8_t identity_differs(const tf_app_t *app, const tf_msg_arm_t *arm)
+{
+    if (arm->boot_nonce != app->boot_nonce)
+        return TF_REASON_BAD_NONCE;
+    if (arm->contract_hash != TF_CONTRACT_HASH)
+        return TF_REASON_CONTRACT_MISMATCH;
+    return arm->policy_crc != TF_POLICY_CRC32 ? TF_REASON_POLICY_CRC : TF_REASON_NONE;
+}
+
+static void on_arm(tf_app_t *app, const tf_frame_t *frame)
+{
+    tf_msg_arm_t arm;
+    uint8_t refusal = TF_REASON_BAD_REQUEST;
+
+    if (tf_decode_arm(frame->body, frame->n, &arm))
+        refusal = identity_differs(app, &arm);
+    if (refusal == TF_REASON_NONE)
+        refusal = tf_controller_arm(&app->controller);
+    answer_status(app, frame, refusal);
+}
+
+static void on_stop(tf_app_t *app, const tf_frame_t *frame)
+{
+    answer_status(app, frame, tf_controller_stop(&app->controller)); /* whatever else the frame holds */
+}
+
+static void on_disarm(tf_app_t *app, const tf_frame_t *frame)
+{
+    answer_status(app, frame, tf_controller_disarm(&app->controller));
+}
+
+static void on_setpoint(tf_app_t *app, const tf_frame_t *frame)
+{
+    tf_msg_setpoint_t m;
+    uint8_t refusal = TF_REASON_BAD_REQUEST;
+
+    if (tf_decode_setpoint(frame->body, frame->n, &m))
+        refusal = tf_controller_setpoint(&app->controller, m.kind, m.flags, m.values);
+    answer_status(app, frame, refusal);
+}
+
+static void on_set_clock(tf_app_t *app, const tf_frame_t *frame)
+{
+    tf_msg_set_clock_t m;
+    uint8_t refusal = TF_REASON_BAD_REQUEST;
+
+    if (tf_decode_set_clock(frame->body, frame->n, &m) && m.clock < TF_CLOCK_COUNT)
+        refusal = tf_controller_motors_on(&app->controller) ? TF_REASON_NOT_DISARMED : TF_REASON_NONE;
+    if (refusal == TF_REASON_NONE) {
+        app->clock = m.clock;
+        app->clock_set = false;
+        app->state_seen = false;
+        tf_controller_restart_clock(&app->controller, app->port->time_us());
+    }
+    answer_status(app, frame, refusal);
+}
+
+/* The control clock's reading for a frame stamped time_us; false when it would run backwards with motors on. */
+static bool read_clock(tf_app_t *app, uint32_t time_us, uint32_t *now_us)
+{
+    const bool backwards = (int32_t)(time_us - app->controller.now_us) < 0;
+
+    *now_us = app->clock == TF_CLOCK_OWN ? app->port->time_us() : time_us;
+    if (app->clock == TF_CLOCK_OWN || (app->clock_set && !backwards))
+        return true;
+    if (tf_controller_motors_on(&app->controller))
+        return false;
+    tf_controller_restart_clock(&app->controller, time_us); /* a sender that began anew */
+    app->clock_set = true;
+    return true;
+}
+
+/* A state repeated or out of order is none: the age of the one before goes on growing. */
+static bool is_new_state(tf_app_t *app, uint32_t time_us)
+{
+    const bool newer = !app->state_seen || (int32_t)(time_us - app->state_time_us) > 0;
+
+    if (!newer && tf_controller_motors_on(&app->controller))
+        return false;
+    app->state_seen = true;
+    app->state_time_us = time_us;
+    return true;
+}
+
+static void on_step(tf_app_t *app, const tf_frame_t *frame)
+{
+    tf_msg_step_t m;
+    tf_state_t state;
+    uint32_t now_us;
+
+    if (!tf_decode_step(frame->body, frame->n, &m)) {
+        answer_control(app, frame, TF_REASON_BAD_REQUEST);
+        return;
+    }
+    if (!read_clock(app, m.time_us, &now_us)) {
+        answer_control(app, frame, TF_REASON_OLD_SEQUENCE);
+        return;
+    }
+    memcpy(state.position, m.position, sizeof state.position);
+    memcpy(state.quaternion, m.quaternion, sizeof state.quaternion);
+    memcpy(state.velocity, m.velocity, sizeof state.velocity);
+    memcpy(state.angular_velocity, m.angular_velocity, sizeof state.angular_velocity);
+    tf_app_step(app, now_us, is_new_state(app, m.time_us) ? &state : NULL);
+    tf_app_send_control(app, frame->sequence);
+}
+
+static void on_tick(tf_app_t *app, const tf_frame_t *frame)
+{
+    tf_msg_tick_t m;
+    uint32_t now_us;
+
+    if (!tf_decode_tick(frame->body, frame->n, &m)) {
+        answer_control(app, frame, TF_REASON_BAD_REQUEST);
+        return;
+    }
+    if (!read_clock(app, m.time_us, &now_us)) {
+        answer_control(app, frame, TF_REASON_OLD_SEQUENCE);
+        return;
+    }
+    tf_app_step(app, now_us, NULL);
+    tf_app_send_control(app, frame->sequence);
+}
+
+static void on_get_stats(tf_app_t *app, const tf_frame_t *frame)
+{
+    const tf_counters_t *counters = &app->controller.counters;
+    tf_msg_stats_t stats = app->stats;
+    uint8_t body[TF_MSG_STATS_BYTES];
+
+    stats.steps = counters->steps;
+    stats.guard_state = counters->guard_state;
+    stats.guard_action = counters->guard_action;
+    stats.stale = counters->stale;
+    stats.deadline_misses = counters->deadline_misses;
+    stats.overruns = atomic_load_explicit(&app->overruns, memory_order_relaxed);
+    stats.stack_bytes = app->port->stack_bytes();
+    tf_app_send(app, TF_MSG_STATS, frame->sequence, body, tf_encode_stats(&stats, body));
+}
+
+static void on_infer(tf_app_t *app, const tf_frame_t *frame)
+{
+    float *input = app->controller.pilot.observation.input; /* free with the motors off; take-off clears it */
+    tf_msg_inference_t found;
+    tf_msg_infer_t m;
+    uint8_t body[TF_MSG_INFERENCE_BYTES];
+
+    if (!tf_decode_infer(frame->body, frame->n, &m) || m.observation_count != TF_POLICY_INPUTS) {
+        answer_status(app, frame, TF_REASON_BAD_REQUEST);
+        return;
+    }
+    if (tf_controller_motors_on(&app->controller)) {
+        answer_status(app, frame, TF_REASON_NOT_DISARMED);
+        return;
+    }
+    for (uint32_t i = 0; i < TF_POLICY_INPUTS; i++)
+        input[i] = tf_get_f32(m.observation + 4u * i);
+    const uint32_t before = app->port->cost();
+    tf_network_step(&tf_policy_network, input, found.action);
+    found.cost = app->port->cost() - before;
+    tf_app_send(app, TF_MSG_INFERENCE, frame->sequence, body, tf_encode_inference(&found, body));
+}
+
+static void on_reset(tf_app_t *app, const tf_frame_t *frame)
+{
+    if (tf_controller_motors_on(&app->controller))
+        answer_status(app, frame, TF_REASON_NOT_DISARMED);
+    else
+        app->port->reset(); /* the boot frame is the answer */
+}
+
+/* always: served whatever its sequence number. Asking is harmless, and stopping must never be refused. */
+static const struct {
+    uint8_t type;
+    bool always;
+    void (*handle)(tf_app_t *, const tf_frame_t *);
+} requests[] = {
+    {TF_MSG_HELLO, true, on_hello},
+    {TF_MSG_STOP, true, on_stop},
+    {TF_MSG_GET_STATS, true, on_get_stats},
+    {TF_MSG_RUN_SELF_TEST, false, on_self_test},
+    {TF_MSG_ARM, false, on_arm},
+    {TF_MSG_STEP, false, on_step},
+    {TF_MSG_SETPOINT, false, on_setpoint},
+    {TF_MSG_SET_CLOCK, false, on_set_clock},
+    {TF_MSG_TICK, false, on_tick},
+    {TF_MSG_INFER, false, on_infer},
+    {TF_MSG_DISARM, false, on_disarm},
+    {TF_MSG_RESET, false, on_reset},
+};
+
+/* Is the frame younger than all before it? A duplicate, a replay or a straggler is not. With motors off a hello
+ * begins a new numbering: a host that starts again need not know where the last one ended. */
+static bool is_newer(tf_app_t *app, const tf_frame_t *frame)
+{
+    const bool anew = frame->type == TF_MSG_HELLO && !tf_controller_motors_on(&app->controller);
+    const uint16_t ahead = (uint16_t)(frame->sequence - app->last_sequence);
+
+    if (app->heard && !anew) {
+        if (ahead == 0u || ahead >= 0x8000u) {
+            app->stats.duplicates++;
+            return false;
+        }
+        app->stats.sequence_gaps += ahead - 1u;
+    }
+    app->heard = true;
+    app->last_sequence = frame->sequence;
+    return true;
+}
+
+void tf_app_handle(tf_app_t *app, const tf_frame_t *frame)
+{
+    const bool newer = is_newer(app, frame);
+
+    for (uint32_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
+        if (requests[i].type != frame->type)
+            continue;
+        if (newer || requests[i].always)
+            requests[i].handle(app, frame);
+        else if (frame->type == TF_MSG_STEP || frame->type == TF_MSG_TICK)
+            answer_control(app, frame, TF_REASON_OLD_SEQUENCE);
+        else
+            answer_status(app, frame, TF_REASON_OLD_SEQUENCE);
+        return;
+    }
+    app->stats.bad_frame++;
+    answer_status(app, frame, TF_REASON_BAD_REQUEST);
+}
