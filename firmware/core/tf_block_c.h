@@ -10,13 +10,23 @@
 #define MULTIPLY_ADD(r) a##r += w[r] * in;
 #define STORE(r) out[r] = a##r;
 
+/* One input for every row, then on to the next input's weights. */
+#define INPUT(rows, ROWS)          \
+    {                              \
+        const float in = *x++;     \
+        ROWS(MULTIPLY_ADD)         \
+        w += rows;                 \
+    }
+
 #define BLOCK(name, rows, ROWS)                                                                     \
     static void name(const float *w, uint32_t count, const float *sum, const float *x, float *out) \
     {                                                                                               \
         ROWS(LOAD)                                                                                  \
-        for (const float *end = x + count; x != end; w += rows) {                                   \
-            const float in = *x++;                                                                  \
-            ROWS(MULTIPLY_ADD)                                                                      \
+        if (count & 1u)                                                                             \
+            INPUT(rows, ROWS)                                                                       \
+        for (const float *end = x + (count & ~1u); x != end;) {                                     \
+            INPUT(rows, ROWS)                                                                       \
+            INPUT(rows, ROWS)                                                                       \
         }                                                                                           \
         ROWS(STORE)                                                                                 \
     }
