@@ -1,0 +1,218 @@
+"""Judge a policy: fly it in the truth, on held-out episodes, and say how well with how much certainty.
+
+Every episode draws its start, disturbance and noise from a stream that training never touches (`HELD_OUT`),
+and the draws do not depend on the policy: with one seed, two policies fly the same cases and can be paired.
+
+A vehicle is lost when it ever is further from its reference than the scenario allows, is upside down later
+than 1.5 s, or is no longer finite. Errors are those of the survivors; when none is left, `LOST_M`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinyfly import statistics
+from tinyfly.airframe import Airframe
+from tinyfly.dynamics import chunks
+from tinyfly.errors import UserError
+from tinyfly.flight import Conditions, Controller, Flight, fly
+from tinyfly.start import Start
+from tinyfly.state import POSITION, ROTOR_SPEED
+from tinyfly.trajectory import FigureEight, Hover, Trajectory, sample
+
+HELD_OUT = 0x7E57  # first word of every evaluation seed; training uses other first words
+LOST_M = 2.0
+BATCH = 1000
+UPRIGHT_AFTER_S = 1.5
+
+Array = NDArray[np.float64]
+AT_REST = Start(position_m=0.0, angle_deg=0.0, velocity_m_s=0.0, rate_rad_s=0.0, level=1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A flight to judge by: where it starts, what it follows, with which vehicle, and when errors count."""
+
+    duration_s: float
+    errors_s: dict[str, tuple[float, float]]  # name of an error -> the span of time whose mean |p| it is
+    start: Start = field(default_factory=Start)
+    trajectory: Trajectory = field(default_factory=Hover)
+    mass: tuple[float, float] = (1.0, 1.0)  # range of mass over the airframe's
+    battery: float = 1.0
+    lost_m: float = LOST_M
+    rms: bool = False  # root mean square over the span instead of the mean
+
+
+def _figure_eight(period_s: float) -> Scenario:
+    eight = FigureEight(period_s)
+    end = eight.ramp_s + 2 * period_s
+    return Scenario(end, {"rmse_m": (eight.ramp_s, end)}, AT_REST, eight, rms=True)
+
+
+def _at_rest(mass: float = 1.0, battery: float = 1.0) -> Scenario:
+    return Scenario(8.5, {"error_8_s_m": (8.0, 8.5)}, AT_REST, mass=(mass, mass), battery=battery)
+
+
+SCENARIOS: dict[str, Scenario] = {
+    "hover": Scenario(5.0, {"hover_error_m": (3.0, 5.0)}),  # the paper's episode
+    "thrown": Scenario(12.5, {"error_5_s_m": (4.0, 6.0), "error_12_s_m": (11.5, 12.5)}, mass=(0.7, 1.3)),
+    "light": _at_rest(mass=0.7),
+    "heavy": _at_rest(mass=1.3),
+    "weak battery": _at_rest(battery=0.75),
+    "recovery": Scenario(
+        3.5,
+        {"error_3_s_m": (2.9, 3.1)},
+        Start(angle_deg=180.0, velocity_m_s=3.0, rate_rad_s=10.0, level=0.0),
+        lost_m=10.0,
+    ),
+    "figure-eight 5.5 s": _figure_eight(5.5),
+    "figure-eight 3.5 s": _figure_eight(3.5),
+    "figure-eight 2.5 s": _figure_eight(2.5),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One scenario at one latency; arrays over episodes."""
+
+    scenario: str
+    latency_ms: float
+    survived: NDArray[np.bool_]
+    errors: dict[str, NDArray[np.floating]]  # m, NaN for the lost
+    recovered: NDArray[np.bool_]  # level (20 deg) and within 0.5 m of the reference 3 s in
+
+    def row(self) -> dict[str, Any]:
+        """Means, and 95 % intervals under ``*_ci``."""
+        survival = statistics.share(self.survived)
+        row: dict[str, Any] = {"scenario": self.scenario, "latency_ms": self.latency_ms}
+        row |= {"survival": survival.mean, "survival_ci": [survival.low, survival.high]}
+        for name, values in self.errors.items():
+            if self.survived.any():
+                e = statistics.mean(values[self.survived])
+                row |= {name: e.mean, f"{name}_ci": [e.low, e.high]}
+            else:
+                row |= {name: LOST_M, f"{name}_ci": [LOST_M, LOST_M]}
+        if self.scenario == "recovery":
+            row["recovered"] = float(self.recovered.mean())
+        return row
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What `evaluate` found."""
+
+    episodes: int
+    results: list[dict[str, Any]]  # one row per latency: issue keys, and intervals under ``*_ci``
+    outcomes: list[Outcome]  # the episodes behind them
+
+    def to_json(self) -> dict[str, Any]:
+        return {"episodes": self.episodes, "results": self.results}
+
+
+def evaluate(
+    controller: Controller,
+    airframe: Airframe,
+    episodes: int = 1000,
+    latencies_ms: tuple[float, ...] = (0, 10, 20),
+    seed: int = 0,
+    plant: str = "rk4",
+) -> Evaluation:
+    """Hover from the paper's start states and fly its figure-eight (at most 20 times), with noise and wind.
+
+    Rows of ``results``: latency_ms, survival (of the hover episodes), hover_error_m (mean |p| over the last
+    2 s), figure_eight_rmse_m (3-D, after the ramp), figure_eight_survival, and 95 % intervals under ``*_ci``.
+    """
+    results, outcomes = [], []
+    for latency_ms in latencies_ms:
+        hover, eight = (
+            fly_scenario(
+                controller, airframe, name, episodes=n, latency_ms=latency_ms, seed=seed, plant=plant
+            )
+            for name, n in (("hover", episodes), ("figure-eight 5.5 s", min(episodes, 20)))
+        )
+        h, e = hover.row(), eight.row()
+        row = {
+            k: h[k] for k in ("latency_ms", "survival", "survival_ci", "hover_error_m", "hover_error_m_ci")
+        }
+        row |= {"figure_eight_rmse_m": e["rmse_m"], "figure_eight_rmse_m_ci": e["rmse_m_ci"]}
+        results.append(row | {"figure_eight_survival": e["survival"]})
+        outcomes += [hover, eight]
+    return Evaluation(episodes, results, outcomes)
+
+
+def fly_scenario(
+    controller: Controller,
+    airframe: Airframe,
+    name: str,
+    *,
+    episodes: int = 1000,
+    latency_ms: float = 0.0,
+    seed: int = 0,
+    plant: str = "rk4",
+    conditions: Conditions | None = None,
+) -> Outcome:
+    """Fly one of `SCENARIOS`; raises UserError for bad arguments.
+
+    ``conditions`` replaces the paper's wind and noise; its latency and plant are overridden by the arguments.
+    """
+    if name not in SCENARIOS:
+        raise UserError(f"no scenario {name!r}: expected one of {', '.join(SCENARIOS)}")
+    if not 1 <= episodes <= 1_000_000 or not 0 <= latency_ms <= 200:
+        raise UserError(f"{episodes} episodes at {latency_ms} ms: expected 1..1000000 at 0..200 ms")
+    scenario = SCENARIOS[name]
+    conditions = replace(conditions or Conditions(), latency_s=latency_ms / 1000, plant=plant)
+    vehicle = airframe.varied(battery=scenario.battery)
+    dt = 1 / controller.contract.rate_hz
+    times = np.arange(round(scenario.duration_s / dt) + 1, dtype=np.float64) * dt
+    reference = sample(scenario.trajectory, times, controller.contract.preview_s)
+    parts = []
+    for batch, columns in enumerate(chunks(episodes, BATCH)):
+        n = columns.stop - columns.start
+        rng = np.random.default_rng([HELD_OUT, seed, batch])
+        start = scenario.start.draw(rng, n)
+        start[POSITION] += reference[0, POSITION, None]
+        if scenario.start.level == 1:
+            start[ROTOR_SPEED] = airframe.hover_fraction
+        mass = rng.uniform(*scenario.mass, (1, n))
+        flight = fly(controller, vehicle, start, reference, rng, conditions, mass)
+        parts.append(_judge(name, scenario, flight, latency_ms))
+    return Outcome(
+        name,
+        latency_ms,
+        np.concatenate([p.survived for p in parts]),
+        {key: np.concatenate([p.errors[key] for p in parts]) for key in scenario.errors_s},
+        np.concatenate([p.recovered for p in parts]),
+    )
+
+
+def compare(a: Outcome, b: Outcome) -> dict[str, statistics.Paired]:
+    """b minus a, paired by episode: survival, and every error over the episodes that both survived."""
+    if a.scenario != b.scenario or len(a.survived) != len(b.survived):
+        raise UserError("only flights of the same scenario and as many episodes can be compared")
+    both = a.survived & b.survived
+    result = {"survival": statistics.paired(a.survived, b.survived)}
+    if both.any():
+        result |= {k: statistics.paired(a.errors[k][both], b.errors[k][both]) for k in a.errors}
+    return result
+
+
+def _judge(name: str, scenario: Scenario, flight: Flight, latency_ms: float) -> Outcome:
+    with np.errstate(invalid="ignore"):
+        near = (flight.error_m < scenario.lost_m).all(0)  # a NaN is not near
+        upright = (flight.upright[round(UPRIGHT_AFTER_S / flight.dt_s) :] > 0).all(0)
+        if scenario.lost_m > LOST_M:  # recoveries may take their time, what counts is how they end
+            upright = flight.upright[-1] > 0
+        survived = np.asarray(near & upright)
+        errors = {}
+        for key, span in scenario.errors_s.items():
+            e = flight.error_m[flight.between(*span)].astype(np.float64)
+            value = np.sqrt((e * e).mean(0)) if scenario.rms else e.mean(0)
+            errors[key] = np.where(survived, value, np.nan)
+        at_3_s = min(round(3 / flight.dt_s), len(flight.error_m)) - 1
+        level = flight.upright[at_3_s] > np.cos(np.deg2rad(20))
+        recovered = survived & level & (flight.error_m[at_3_s] < 0.5)
+    return Outcome(name, latency_ms, survived, errors, recovered)
