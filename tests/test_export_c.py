@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import random_policy
+from policies import random_policy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kernels import SOURCES, Native

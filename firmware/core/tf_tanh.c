@@ -7,14 +7,24 @@
 #pragma STDC FP_CONTRACT OFF
 #endif
 
+/* |x|, at most the limit; a NaN, too, gives the limit. On the bits, where compilers need no branch. */
+static float magnitude(float x)
+{
+    const float limit = TF_TANH_BELOW_LIMIT;
+    uint32_t bits, most;
+
+    memcpy(&bits, &x, sizeof bits);
+    memcpy(&most, &limit, sizeof most);
+    bits &= 0x7fffffffu;
+    bits = bits < most ? bits : most;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
 /* Piecewise cubic on |x| (tinyfly.activation): one IEEE operation each, in this order. */
 float tf_tanh(float x)
 {
-    const float limit = TF_TANH_BELOW_LIMIT;
-    float y = x < 0.0f ? -x : x;
-
-    y = y < limit ? y : limit; /* a NaN fails the comparison and is clamped as well */
-    const float s = y * TF_TANH_PIECES_PER_UNIT;
+    const float s = magnitude(x) * TF_TANH_PIECES_PER_UNIT;
     const int32_t piece = (int32_t)s;
     const float t = s - (float)piece;
     const float *c = tf_tanh_table[piece];
