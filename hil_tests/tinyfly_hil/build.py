@@ -1,0 +1,151 @@
+"""A policy file in, a firmware image out: PlatformIO does the work, unchanged input is not built twice."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tinyfly.errors import UserError
+from tinyfly.policy import Policy, write_atomically
+from tinyfly_hil.tools import require
+
+ROOT = Path(__file__).resolve().parents[2]
+BOARDS = ROOT / "firmware" / "platformio" / "boards"
+KEPT = ROOT / ".pio" / "images"  # finished images, by fingerprint
+SOURCES = ("platformio.ini", "firmware/core", "firmware/ports", "firmware/protocol", "firmware/platformio")
+EXPORTER = ("export/tinyfly_export",)
+TIMEOUT_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """A finished image: ``flash_bytes`` and ``ram_bytes`` (the stack's reserve included) are what it occupies."""
+
+    target: str
+    elf: Path
+    flash_bytes: int
+    ram_bytes: int
+
+
+def targets() -> list[str]:
+    """Names of the boards that a policy can be built for."""
+    return sorted(p.stem for p in BOARDS.glob("*.json"))
+
+
+def board(target: str) -> dict[str, Any]:
+    """A board's file; UserError when there is no such board."""
+    if target not in targets():
+        raise UserError(f"unknown target {target!r}; known: {', '.join(targets())}")
+    return dict(json.loads((BOARDS / f"{target}.json").read_text()))
+
+
+def build(policy_path: str | Path, target: str = "emulated", out: str | Path | None = None) -> Build:
+    """Build the firmware that carries a policy.
+
+    Args:
+        policy_path: the policy file.
+        target: a board in firmware/platformio/boards (``targets()``).
+        out: also copy the image here.
+
+    Raises:
+        UserError: the policy does not read, the board is unknown, a compiler is missing, the build fails.
+    """
+    policy = Policy.load(policy_path)
+    compiler = require("arm-none-eabi-gcc" if board(target)["build"]["compiler"] else "cc")
+    kept = KEPT / f"{target}-{_fingerprint(policy, target, compiler)}"
+    if not (kept / "build.json").exists():
+        with _lock():
+            if not (kept / "build.json").exists():  # another process may have built it meanwhile
+                _keep(_pio(Path(policy_path), target), kept)
+    return _finished(kept, target, out)
+
+
+def occupied(elf: Path) -> tuple[int, int]:
+    """(bytes of flash, bytes of RAM) that an ELF's sections occupy."""
+    from elftools.elf.elffile import ELFFile
+
+    flash = ram = 0
+    with elf.open("rb") as f:
+        for section in ELFFile(f).iter_sections():
+            allocated, writable = section["sh_flags"] & 2, section["sh_flags"] & 1
+            if allocated:
+                flash += section["sh_size"] if section["sh_type"] != "SHT_NOBITS" else 0
+                ram += section["sh_size"] if writable else 0
+    return flash, ram
+
+
+def _finished(kept: Path, target: str, out: str | Path | None) -> Build:
+    sizes = json.loads((kept / "build.json").read_text())
+    elf = kept / sizes["elf"]
+    if out is not None:
+        write_atomically(out, elf.read_bytes())
+        elf = Path(out)
+        elf.chmod(0o755)
+    return Build(target, elf, sizes["flash_bytes"], sizes["ram_bytes"])
+
+
+def _keep(elf: Path, kept: Path) -> None:
+    """Copy an image to where it stays; build.json comes last and says that all is there."""
+    shutil.rmtree(kept, ignore_errors=True)
+    kept.mkdir(parents=True)
+    shutil.copy2(elf, kept / elf.name)
+    flash, ram = occupied(elf)
+    record = {"elf": elf.name, "flash_bytes": flash, "ram_bytes": ram}
+    write_atomically(kept / "build.json", json.dumps(record).encode())
+
+
+def _pio(policy_path: Path, target: str) -> Path:
+    """Run PlatformIO; returns the image in its build folder."""
+    environment = os.environ | {
+        "TINYFLY_POLICY": str(policy_path.resolve()),
+        "PLATFORMIO_SETTING_ENABLE_TELEMETRY": "no",
+    }
+    command = [sys.executable, "-m", "platformio", "run", "--silent", "-e", target]
+    try:
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise UserError(f"building {target} took more than {TIMEOUT_S:g} s; try `pio run -v -e {target}`") from None
+    if done.returncode != 0:
+        said = [x for x in (done.stderr + done.stdout).splitlines() if "error" in x.lower()]
+        raise UserError(f"building {target} failed: {said[0] if said else done.stderr.strip()[-200:]}")
+    folder = ROOT / ".pio" / "build" / target
+    return folder / ("firmware.elf" if board(target)["build"]["compiler"] else "firmware")
+
+
+def _fingerprint(policy: Policy, target: str, compiler: str) -> str:
+    """Of everything an image depends on: policy and its golden vectors, sources, exporter, compiler."""
+    h = hashlib.sha256(f"{target} {policy.crc32()} {policy.airframe.get('name')} ".encode())
+    h.update(policy.golden_observation.tobytes() + policy.golden_action.tobytes())
+    h.update(_compiler_version(compiler).encode())
+    for top in (*SOURCES, *EXPORTER):
+        for path in sorted((ROOT / top).rglob("*")) if (ROOT / top).is_dir() else [ROOT / top]:
+            if path.is_file() and "__pycache__" not in path.parts:
+                h.update(f"{path.relative_to(ROOT)} ".encode() + path.read_bytes())
+    return h.hexdigest()[:16]
+
+
+@cache
+def _compiler_version(compiler: str) -> str:
+    return subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False).stdout
+
+
+@contextlib.contextmanager
+def _lock() -> Iterator[None]:
+    """One build at a time: PlatformIO's folders are shared."""
+    KEPT.mkdir(parents=True, exist_ok=True)
+    with (KEPT / ".lock").open("w") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        yield
