@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -34,22 +35,23 @@ class DroneModels:
 
     def __init__(self, airframe: Airframe, n: int, dt_s: float) -> None:
         try:
-            from drone_models.core import load_params
+            from drone_models.core import parametrize
             from drone_models.first_principles import dynamics
         except ImportError:
             raise UserError("plant drone-models is not installed: pip install 'tinyfly[plants]'") from None
         try:
-            self._parameters = load_params("first_principles", airframe.name)
+            model = parametrize(dynamics, airframe.name)
         except KeyError:
             raise UserError(
                 f"plant drone-models does not know the airframe {airframe.name}; it knows "
                 "cf2x_L250, cf2x_P250, cf2x_T350, cf21B_500"
             ) from None
         battery = sum(airframe.thrust_n) / sum(Airframe.load(airframe.name).thrust_n)
-        for key in ("rpm2thrust", "rpm2torque"):
-            self._parameters[key] = self._parameters[key] * battery
-        self._mass = airframe.mass_kg
-        self._dynamics = dynamics
+        known = model.keywords
+        weaker = {key: known[key] * battery for key in ("rpm2thrust", "rpm2torque")}
+        self._model = partial(model, **weaker)
+        self._model_mass, self._mass = known["mass"], airframe.mass_kg
+        self._weight, self._inverse_inertia = known["gravity_vec"] * known["mass"], known["J_inv"]
         self._rpm = airframe.rotor_speed_max_rad_s * 60 / (2 * np.pi)
         self._steps = max(1, round(dt_s / self.substep_s))
         self._dt = dt_s / self._steps
@@ -70,10 +72,10 @@ class DroneModels:
             # The model takes one mass for all: we divide its force by ours. Its torque disturbance is in the
             # world frame, ours in the body's.
             pos, quat, vel, rate, rotor = p
-            out = self._dynamics(pos, quat, vel, rate, rpm, rotor, force.T, **self._parameters)
-            acceleration = (out[2] * self._parameters["mass"] - self._weight) / (self._mass * scale)[:, None]
+            out = self._model(pos, quat, vel, rate, rpm, rotor, force.T)
+            acceleration = (out[2] * self._model_mass - self._weight) / (self._mass * scale)[:, None]
             acceleration += np.array([0, 0, -GRAVITY_M_S2])
-            spin = out[3] + torque.T @ np.asarray(self._parameters["J_inv"]).T
+            spin = out[3] + torque.T @ self._inverse_inertia.T
             return [vel, _quaternion_rate(quat, rate), acceleration, spin, out[4]]
 
         for _ in range(self._steps):
@@ -82,10 +84,6 @@ class DroneModels:
         position, quaternion, velocity, rate, rotor = parts
         rows = [position, quaternion[:, [3, 0, 1, 2]], velocity, rate, rotor / self._rpm]
         state[:] = np.concatenate(rows, axis=1).T
-
-    @property
-    def _weight(self) -> Array:
-        return np.asarray(self._parameters["gravity_vec"]) * self._parameters["mass"]
 
 
 def make_plant(name: str, airframe: Airframe, n: int, dt_s: float) -> Plant:
