@@ -1,0 +1,154 @@
+"""The actor: history and state in, four actions out, and the same network backwards.
+
+One matrix per layer, the bias its last column (the inputs end with a row of ones), so that a layer is one
+matrix product. The weights' gradient needs all steps' adjoints times all steps' inputs; it is taken after the
+loop in a few large products.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy import add, matmul, multiply, tanh
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating]
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """(width, history + inputs), (width, width + 1), (4, width + 1)."""
+
+    first: Array
+    second: Array
+    last: Array
+
+    def __iter__(self):
+        return iter((self.first, self.second, self.last))
+
+
+def initial_weights(
+    rng: np.random.Generator,
+    history: int,
+    input_gain: Array,
+    width: int,
+    hover_action: float,
+    dtype: type = np.float32,
+) -> Weights:
+    """Uniform, small at the output so that the first policy hovers; ``input_gain`` scales each input's column."""
+
+    def uniform(rows: int, columns: int, scale: float) -> Array:
+        return (rng.uniform(-1, 1, (rows, columns)) * scale).astype(dtype)
+
+    state = uniform(width, len(input_gain), 1 / np.sqrt(18)) * input_gain.astype(dtype)
+    past = uniform(width, history, 1 / np.sqrt(max(history, 1) + 18))
+    second = np.concatenate([uniform(width, width, width**-0.5), np.zeros((width, 1), dtype)], 1)
+    last = np.concatenate(
+        [uniform(4, width, 0.1 * width**-0.5), np.full((4, 1), np.arctanh(hover_action), dtype)], 1
+    )
+    return Weights(np.concatenate([past, state], 1), second, last)
+
+
+class Actor:
+    """Runs the network for up to `steps` steps of n environments and keeps what the reverse pass needs.
+
+    `actions` (history + steps, 4, n) is the past and the present in one array: step t's history is the window
+    that starts at t, without a copy.
+    """
+
+    def __init__(
+        self, n: int, steps: int, history: int, inputs: int, differentiable: int, width: int, dtype: type
+    ):
+        """``inputs``: rows besides the history; the first ``differentiable`` of them carry adjoints."""
+
+        def zeros(*shape: int) -> Array:
+            return np.zeros(shape, dtype)
+
+        self.history, self.slots, self.differentiable = 4 * history, history, differentiable
+        self.actions = zeros(history + steps, 4, n)
+        self.input = zeros(steps + 1, inputs, n)
+        self.hidden = tuple(
+            np.ones((steps, width + 1, n), dtype) for _ in range(2)
+        )  # the ones are the biases' input
+        # Adjoints before each tanh, and of every action.
+        self.adjoint = (zeros(steps, width, n), zeros(steps, width, n), zeros(steps, 4, n))
+        self.action_adjoint = zeros(history + steps, 4, n)
+        self.slope = tuple(np.empty_like(x) for x in self.adjoint)
+        self._hidden = zeros(width, n)
+        self._back = zeros(4 * history + differentiable, n)
+        self._back_history = self._back[: 4 * history].reshape(history, 4, n)
+        self.back = self._back[4 * history :]  # adjoint of the input's differentiable rows, after `reverse`
+        past, a = self.actions, self.action_adjoint
+        self._forward_views = [
+            (past[t : t + history].reshape(4 * history, n), self.input[t], past[history + t])
+            + tuple(v for h in self.hidden for v in (h[t], h[t, :width]))
+            for t in range(steps)
+        ]
+        self._reverse_views = [
+            tuple(x[t] for x in self.adjoint)
+            + tuple(x[t] for x in self.slope)
+            + (a[history + t], a[t : t + history])
+            for t in range(steps)
+        ]
+
+    def use(self, w: Weights) -> None:
+        """Take the weights for the coming passes."""
+        self.weights = w
+        self._past, self._state = w.first[:, : self.history], w.first[:, self.history :]
+        used = self.history + self.differentiable
+        self._first_t = np.ascontiguousarray(w.first[:, :used].T)
+        self._second_t = np.ascontiguousarray(w.second[:, :-1].T)
+        self._last_t = np.ascontiguousarray(w.last[:, :-1].T)
+
+    def forward(self, t: int) -> None:
+        """History and `input[t]` -> the action of step t."""
+        past, x, action, one, one_out, two, two_out = self._forward_views[t]
+        matmul(self._state, x, out=one_out)
+        matmul(self._past, past, out=self._hidden)
+        add(one_out, self._hidden, out=one_out)
+        tanh(one_out, out=one_out)
+        matmul(self.weights.second, one, out=two_out)
+        tanh(two_out, out=two_out)
+        matmul(self.weights.last, two, out=action)
+        tanh(action, out=action)
+
+    def reverse(self, t: int) -> None:
+        """Adjoint of step t's action, from `action_adjoint`, -> of `input[t]`, in `back`; the history's is added."""
+        one, two, last, slope_1, slope_2, slope_3, action, history = self._reverse_views[t]
+        multiply(action, slope_3, out=last)
+        matmul(self._last_t, last, out=two)
+        multiply(two, slope_2, out=two)
+        matmul(self._second_t, two, out=one)
+        multiply(one, slope_1, out=one)
+        matmul(self._first_t, one, out=self._back)
+        add(history, self._back_history, out=history)
+
+    def prepare_reverse(self, steps: int) -> None:
+        """tanh' = 1 - tanh^2 of all steps at once."""
+        width = self.slope[0].shape[1]
+        outputs = [h[:steps, :width] for h in self.hidden]
+        outputs.append(self.actions[self.slots : self.slots + steps])
+        for slope, y in zip(self.slope, outputs, strict=True):
+            multiply(y, y, out=slope[:steps])
+            np.subtract(1, slope[:steps], out=slope[:steps])
+
+    def gradient(self, steps: int) -> Weights:
+        """Derivative of the loss by the weights, after the reverse pass over ``steps`` steps."""
+        one, two, last = (a[:steps] for a in self.adjoint)
+        a = self.actions
+        window = as_strided(
+            a, (steps, self.history, a.shape[2]), a.strides
+        )  # every step's history, not copied
+        parts = [_outer(one, window), _outer(one, self.input[:steps])]
+        return Weights(
+            np.concatenate(parts, 1),
+            _outer(two, self.hidden[0][:steps]),
+            _outer(last, self.hidden[1][:steps]),
+        )
+
+
+def _outer(adjoint: Array, x: Array) -> Array:
+    """Sum over steps and environments of adjoint times input: (steps, o, n), (steps, i, n) -> (o, i)."""
+    return add.reduce(matmul(adjoint, x.transpose(0, 2, 1)), axis=0)

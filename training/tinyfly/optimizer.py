@@ -1,0 +1,45 @@
+"""Muon (Keller Jordan, 2024): momentum, then the nearest orthogonal matrix as the step.
+
+Every singular direction of a layer moves at the same speed. On this problem it does in 40 updates what Adam
+does in several hundred (docs/training.md).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinyfly.actor import Weights
+
+Array = NDArray[np.floating]
+
+# Quintic x -> a x + b x^3 + c x^5 that drives singular values towards 1, tuned by Muon's author for few steps.
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+NEWTON_SCHULZ_STEPS = 5
+
+
+def orthogonalise(m: Array) -> Array:
+    """The matrix with m's singular vectors and singular values near 1 (within about 0.7..1.2)."""
+    a, b, c = NEWTON_SCHULZ
+    wide = m.shape[0] <= m.shape[1]
+    x = m if wide else m.T
+    x = x / (np.sqrt(np.vdot(x, x)) + 1e-7)
+    for _ in range(NEWTON_SCHULZ_STEPS):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * (gram @ gram)) @ x
+    return x if wide else x.T
+
+
+class Muon:
+    """One instance per training run; changes the weights in place."""
+
+    def __init__(self, weights: Weights, momentum: float = 0.85) -> None:
+        self.momentum = momentum
+        self.velocity = [np.zeros_like(w) for w in weights]
+
+    def step(self, weights: Weights, gradient: Weights, rate: float) -> None:
+        """One update with Nesterov momentum; the step's size is ``rate * sqrt(outputs)``, whatever the gradient's."""
+        for w, g, v in zip(weights, gradient, self.velocity, strict=True):
+            v *= self.momentum
+            v += g
+            w -= rate * np.sqrt(len(w)) * orthogonalise(g + self.momentum * v)

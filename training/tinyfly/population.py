@@ -1,0 +1,114 @@
+"""Populations: a different quadrotor in every training environment, as the constants the training step needs.
+
+Thrust and torque enter the equations of motion only divided by mass and inertia, so a population is a set of
+accelerations. A policy trained over wide ranges of them flies airframes that it has never met.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinyfly.airframe import GRAVITY_M_S2, Airframe
+
+Array = NDArray[np.floating]
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """n quadrotors of the X layout; struct of arrays, (n,) unless noted. Full = at full rotor speed."""
+
+    thrust: Array  # full thrust of one rotor / mass, m/s^2
+    torque: Array  # (3, n) full torque of one rotor / inertia about roll, pitch, yaw, rad/s^2
+    curve: Array  # (3, n) thrust fraction = c0 + c1 u + c2 u^2
+    rise_s: Array  # rotor time constants
+    fall_s: Array
+    drag: Array  # 1/s
+    gyro: Array  # (3, n) (Jz - Jy) / Jx, (Jx - Jz) / Jy, (Jy - Jx) / Jz
+    weight: Array  # (3, n) weight at a lever of 1 m over inertia, rad/s^2: scales torque disturbances
+
+    @property
+    def hover_action(self) -> Array:
+        """(n,) the action whose thrust carries the weight; at most 1."""
+        c0, c1, c2 = self.curve
+        needed = np.maximum(np.minimum(GRAVITY_M_S2 / (4 * self.thrust), 1) - c0, 0.01)
+        return 4 * needed / (c1 + np.sqrt(c1 * c1 + 4 * c2 * needed)) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Ranges:
+    """What is randomised in the `crazyflie` task: wide enough to hold seven named airframes with room around.
+
+    Log-uniform where a scale is meant, uniform elsewhere. Mass multiplies after thrust/weight was drawn.
+    """
+
+    thrust_to_weight: Range = (1.42, 2.4)
+    mass: Range = (0.7, 1.3)  # the body's mass alone: inertia stays
+    roll: Range = (200.0, 1250.0)  # torque / inertia, rad/s^2
+    asymmetry: Range = (0.93, 1.07)  # roll and pitch each, times the above
+    yaw: Range = (0.07, 0.16)  # yaw over roll torque / inertia
+    rise_s: Range = (0.045, 0.18)
+    fall_s: Range = (0.05, 0.26)
+    c0: Range = (-0.1, 0.17)  # below 0 counts as 0: half of all propellers have no offset
+    c1: Range = (-0.12, 0.15)
+    drag: Range = (0.0, 0.55)
+    gyro: Range = (0.5, 0.95)
+
+    def sample(self, rng: np.random.Generator, n: int) -> Population:
+        """n airframes of the family."""
+        log, flat = _log_uniform(rng, n), _uniform(rng, n)
+        weight_ratio = log(self.thrust_to_weight)
+        roll = log(self.roll)
+        torque = np.stack([roll * log(self.asymmetry), roll * log(self.asymmetry), roll * log(self.yaw)])
+        c0, c1 = np.maximum(flat(self.c0), 0), flat(self.c1)
+        gyro = flat(self.gyro)
+        arm = 0.03  # m; turns a thrust ratio into the scale of the torque disturbance
+        return Population(
+            thrust=weight_ratio * GRAVITY_M_S2 / 4 / flat(self.mass),
+            torque=torque,
+            curve=np.stack([c0, c1, 1 - c0 - c1]),
+            rise_s=log(self.rise_s),
+            fall_s=log(self.fall_s),
+            drag=flat(self.drag),
+            gyro=np.stack([gyro, -gyro, np.zeros(n)]),
+            weight=np.stack([torque[0], torque[1], 0.6 * torque[0]]) * 4 / (weight_ratio * arm),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """One airframe, its mass uncertain by a factor in ``mass``."""
+
+    airframe: Airframe
+    mass: Range = (1.0, 1.0)
+
+    def sample(self, rng: np.random.Generator, n: int) -> Population:
+        """n sisters."""
+        a, ones = self.airframe, np.ones(n)
+        jx, jy, jz = a.inertia_kg_m2
+        full = sum(a.thrust_n)
+        x, y = np.abs(np.array(a.rotor_position_m)[:, :2]).mean(0)
+        u = a.hover_fraction
+        reaction = np.polyval(a.torque_nm[::-1], u) / np.polyval(a.thrust_n[::-1], u)  # m, at hover
+        arms = np.array([[y / jx], [x / jy], [reaction / jz]])
+        return Population(
+            thrust=full / a.mass_kg / _uniform(rng, n)(self.mass),
+            torque=full * arms * ones,
+            curve=np.array(a.thrust_curve)[:, None] * ones,
+            rise_s=a.rotor_rise_s * ones,
+            fall_s=a.rotor_fall_s * ones,
+            drag=np.mean(a.drag_n_s_m) / a.mass_kg * ones,
+            gyro=np.array([[(jz - jy) / jx], [(jx - jz) / jy], [(jy - jx) / jz]]) * ones,
+            weight=a.weight_n / np.array([[jx], [jy], [jz]]) * ones,
+        )
+
+
+def _uniform(rng, n):
+    return lambda r: rng.uniform(*r, n)
+
+
+def _log_uniform(rng, n):
+    return lambda r: np.exp(rng.uniform(np.log(r[0]), np.log(r[1]), n))

@@ -1,0 +1,184 @@
+"""The training loop: fly a window, walk it back, fit the critic, turn the weights. And what to do when it fails."""
+
+from __future__ import annotations
+
+import math
+import platform
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+
+import tinyfly
+from tinyfly.actor import Weights, initial_weights
+from tinyfly.airframe import Airframe
+from tinyfly.console import Report
+from tinyfly.critic import OUTPUTS, CostateCritic
+from tinyfly.errors import UserError
+from tinyfly.network import Layer
+from tinyfly.optimizer import Muon
+from tinyfly.physics import POSITION, ROTATION, VELOCITY
+from tinyfly.policy import Policy
+from tinyfly.rollout import Rollout
+from tinyfly.task import Recipe, Task, make_task
+
+RECORD_EVERY = 8  # steps between the states whose costates the critic learns from
+RAMP = 0.2  # share of the updates over which the critic's word comes to count
+WARM_UP = 3  # updates
+GRADIENT_LIMIT = 1.0  # norm
+ACCEPT_ENVIRONMENTS, ACCEPT_STEPS, ACCEPT_ERROR_M, ACCEPT_SHARE = 128, 300, 0.5, 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the user chooses; kept in the policy file."""
+
+    task: str = "crazyflie"
+    airframe: str = "crazyflie"
+    seed: int = 0
+    budget_s: float | None = None
+
+
+class Diverged(Exception):
+    """This run went wrong; another seed may not."""
+
+
+def train(settings: Settings, progress: Report | None = None) -> Policy:
+    """Train a policy; raises UserError when the task cannot be trained.
+
+    A run that diverges or fails its acceptance flight is said to ``progress``'s owner by a UserError only
+    after a second seed failed as well.
+    """
+    airframe = Airframe.load(settings.airframe)
+    airframe.require_flyable()
+    task = make_task(settings.task, airframe, settings.budget_s)
+    reasons = []
+    for attempt in range(2):
+        seed = settings.seed if attempt == 0 else settings.seed + 1_000_003
+        try:
+            weights, env_steps = optimise(task, seed, progress)
+            accept(task, weights, seed)
+        except Diverged as e:
+            reasons.append(f"seed {seed}: {e}")
+            continue
+        provenance = asdict(settings) | {
+            "used_seed": seed,
+            "env_steps": env_steps,
+            "retried": reasons,
+            "recipe": asdict(task.recipe),
+            "versions": {
+                "tinyfly": tinyfly.__version__,
+                "numpy": np.__version__,
+                "python": platform.python_version(),
+            },
+        }
+        return Policy.create(task.contract, layers(task, weights), airframe.to_dict(), provenance)
+    raise UserError("training failed twice, nothing was saved (" + "; ".join(reasons) + ")")
+
+
+def optimise(task: Task, seed: int, progress: Report | None = None) -> tuple[Weights, int]:
+    """Run a task's recipe; the weights and the number of environment steps. Raises Diverged."""
+    r = task.recipe
+    streams = np.random.SeedSequence(seed).spawn(3)
+    rng = [np.random.default_rng(s) for s in streams]
+    rollout = Rollout(task, r.environments, max(r.horizon), rng[0])
+    weights = initial_weights(
+        rng[1], rollout.actor.history, input_gain(rollout), r.width, task.contract.hover_action
+    )
+    optimizer, critic = Muon(weights, r.momentum), CostateCritic(rollout, rng[2]) if r.critic else None
+    record = np.empty((1 + max(r.horizon) // RECORD_EVERY, OUTPUTS, r.environments), np.float32)
+    env_steps = 0
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        for update in range(r.updates):
+            steps = horizon(r, update)
+            if update:
+                rollout.advance(r.reset)
+            rollout.forward(weights, steps)
+            env_steps += steps * r.environments
+            if rollout.drop_diverged(steps) > r.environments // 2 and update > r.updates // 2:
+                raise Diverged(f"most environments were lost at update {update + 1} of {r.updates}")
+            if critic:
+                ramp = min(1.0, update / (r.updates * RAMP)) / (r.environments * steps)
+                recorded = range(0, steps - steps // 4, RECORD_EVERY)
+                costates = record[: len(recorded)]
+                gradient = rollout.reverse(
+                    steps, critic.predict(steps) * np.float32(ramp), costates, RECORD_EVERY
+                )
+                critic.fit(
+                    np.concatenate([critic.features(t) for t in recorded], 1),
+                    np.concatenate(list(costates), 1) * np.float32(r.environments * steps),
+                )
+            else:
+                gradient = rollout.reverse(steps)
+            norm = math.sqrt(sum(float(np.vdot(g, g)) for g in gradient))
+            if not math.isfinite(norm):
+                raise Diverged(f"the gradient is not finite at update {update + 1} of {r.updates}")
+            if norm > GRADIENT_LIMIT:
+                for g in gradient:
+                    g *= GRADIENT_LIMIT / norm
+            optimizer.step(weights, gradient, learning_rate(r, update))
+            if progress:
+                error = np.sqrt(np.square(rollout.physics.state[steps, POSITION]).sum(0))
+                metrics = {"loss": rollout.loss(steps), "error_m": float(np.median(error))}
+                progress((update + 1) / r.updates, metrics)
+    return weights, env_steps
+
+
+def horizon(r: Recipe, update: int) -> int:
+    """Steps of this update's window: grows, since long windows of a bad policy teach little."""
+    first, last = r.horizon
+    return int(first + (last - first) * min(1.0, update / (r.updates * r.grow)))
+
+
+def learning_rate(r: Recipe, update: int) -> float:
+    """Linear warm-up, cosine decay."""
+    decay = 0.5 * (1 + math.cos(math.pi * update / r.updates))
+    return min(1.0, (update + 1) / WARM_UP) * (r.rate_end + (r.rate - r.rate_end) * decay)
+
+
+def input_gain(rollout: Rollout) -> np.ndarray:
+    """Initial size of each input's weights: centimetres matter as much as metres per second."""
+    gain = np.ones(rollout.actor.input.shape[1])
+    gain[POSITION] = 4
+    gain[ROTATION.stop : rollout.differentiable] = 2
+    gain[rollout.differentiable] = 0  # the row of ones: no bias at first
+    return gain
+
+
+def accept(task: Task, weights: Weights, seed: int) -> None:
+    """Fly unseen draws from thrown starts for 3 s; raises Diverged when the policy is not worth saving."""
+    still = replace(task, paths=task.paths and replace(task.paths, moving=0.0))
+    rollout = Rollout(still, ACCEPT_ENVIRONMENTS, ACCEPT_STEPS, np.random.default_rng([seed, 1]))
+    with np.errstate(over="ignore", invalid="ignore"):
+        rollout.forward(weights, ACCEPT_STEPS)
+        end = rollout.physics.state[ACCEPT_STEPS]
+        kept = (np.abs(end[POSITION]).max(0) < ACCEPT_ERROR_M) & (end[ROTATION.stop - 1] > 0)
+    if kept.mean() < ACCEPT_SHARE:
+        raise Diverged(f"only {kept.mean():.0%} of the acceptance flights held their place")
+
+
+def layers(task: Task, w: Weights) -> tuple[Layer, ...]:
+    """Weights as the policy file keeps them: columns in the contract's order, biases apart."""
+    c = task.contract
+    past = 4 * c.history_length
+    row = ROTATION.start
+    columns = {
+        "action_history": range(past),
+        "position_error": range(POSITION.start, POSITION.stop),
+        "rotation": [row + 3 * j + i for i in range(3) for j in range(3)],  # ours is column by column
+        "velocity_error": range(VELOCITY.start, VELOCITY.stop),
+        "angular_velocity": range(3),
+        "position_integral": range(ROTATION.stop, ROTATION.stop + 3),
+    }
+    one = ROTATION.stop + (3 if c.integral else 0)
+    columns["reference_acceleration"] = range(one + 1, one + 4)
+    columns["acceleration_preview"] = range(one + 4, one + 4 + 3 * len(c.preview_s))
+    order = [
+        i if channel.name == "action_history" else past + i
+        for channel in c.channels
+        for i in columns[channel.name]
+    ]
+    return (
+        Layer(w.first[:, order], w.first[:, past + one]),
+        Layer(w.second[:, :-1], w.second[:, -1]),
+        Layer(w.last[:, :-1], w.last[:, -1]),
+    )
