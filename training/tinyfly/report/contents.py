@@ -1,0 +1,274 @@
+"""What a report says: flights, figures and tables of one or more policies on one airframe."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from tinyfly import airframe as airframes
+from tinyfly.airframe import Airframe
+from tinyfly.console import Report
+from tinyfly.errors import UserError
+from tinyfly.evaluate import SCENARIOS, evaluate
+from tinyfly.flight import Conditions
+from tinyfly.policy import Policy
+from tinyfly.report import robustness
+from tinyfly.report.flights import Flown, error_over_time, fly_episodes, motor_figures, on_stage
+from tinyfly.report.page import cards, facts, note, table
+
+WORST = 5
+ABOUT = {
+    "hover": "Thrown tilted by up to 90° at 1 m/s and 1 rad/s per axis, with sensor noise and a steady wind.",
+    "recovery": "Thrown in any attitude at up to 3 m/s and 10 rad/s per axis.",
+    "figure-eight 5.5 s": "The paper's figure-eight, never trained on: two rounds after a ramp.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A policy under its name."""
+
+    name: str
+    policy: Policy
+
+
+def load(paths: Sequence[Path]) -> list[Subject]:
+    """Policies under their files' names, told apart when the names are the same."""
+    names = [p.stem for p in paths]
+    return [
+        Subject(p.stem if names.count(p.stem) == 1 else f"{p.stem} ({i + 1})", Policy.load(p))
+        for i, p in enumerate(paths)
+    ]
+
+
+def airframe_of(policy: Policy) -> Airframe:
+    """The airframe that a policy file carries; one that has a name alone must be ours."""
+    raw = policy.airframe
+    name = raw.get("name")
+    if set(raw) == {"name"} and name in airframes.names():
+        return Airframe.load(str(name))
+    try:
+        return Airframe.from_dict(raw)
+    except UserError as e:
+        raise UserError(f"the policy's airframe does not read ({e}): say which one with --airframe") from None
+
+
+def gather(
+    subjects: Sequence[Subject],
+    airframe: Airframe,
+    episodes: int,
+    latency_ms: float,
+    seed: int,
+    progress: Report,
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Fly everything; the data that page.js draws, and the texts of page.html but those of the HIL run."""
+    conditions = Conditions(latency_s=latency_ms / 1000)
+    counts = {"hover": episodes, "recovery": 100, "figure-eight 5.5 s": 20}
+    jobs = len(subjects) * (len(counts) + 3)
+    done = 0
+
+    def step(what: str) -> None:
+        nonlocal done
+        done += 1
+        progress(done / jobs, {})
+
+    flown: dict[str, list[Flown]] = {}
+    for name, n in counts.items():
+        flown[name] = []
+        for s in subjects:
+            flown[name].append(fly_episodes(s.policy, airframe, SCENARIOS[name], n, conditions, seed))
+            step(name)
+    maps, evaluations = [], []
+    for i, s in enumerate(subjects):
+        evaluations.append(evaluate(s.policy, airframe, episodes=min(episodes, 300), seed=seed).results)
+        step("latency")
+        for make in (robustness.mass_and_latency, robustness.wind_and_battery):
+            maps.append({**make(s.policy, airframe, conditions, seed), "policy": i})
+            step("maps")
+    maps.sort(key=lambda m: str(m["title"]))
+    data = {
+        "policies": [s.name for s in subjects],
+        "flights": _stage(flown),
+        "episodes": [{**error_over_time(f), "policy": i} for i, f in enumerate(flown["hover"])],
+        "maps": maps,
+        "learning": [c for i, s in enumerate(subjects) if (c := _curve(i, s.policy.provenance))],
+    }
+    return data, _texts(subjects, airframe, latency_ms, flown, evaluations)
+
+
+def _stage(flown: dict[str, list[Flown]]) -> list[dict[str, Any]]:
+    stage = []
+    for name, flights in flown.items():
+        n = len(flights[0].survived)
+        about = f"{ABOUT[name]} Shown: the median of {n} episodes."
+        title = name.capitalize()
+        stage.append(on_stage(flights, flights[0].typical(), name.split()[0], title, about))
+    first = flown["hover"][0]
+    for rank, episode in enumerate(first.worst(WORST), 1):
+        error = first.final_error_m[episode]
+        end = f"{1e3 * error:.0f} mm" if math.isfinite(error) else f"lost at {first.lost_s[episode]:.1f} s"
+        about = f"Episode {episode} of {len(first.survived)}, number {rank} from the worst."
+        stage.append(
+            on_stage(flown["hover"], episode, f"worst-{rank}", f"{episode}: {end}", about, worst=True)
+        )
+    return stage
+
+
+def _curve(index: int, provenance: dict[str, Any]) -> dict[str, Any] | None:
+    """Rows [update, environment steps, loss, position error m, ..., wall time s when kept] of the trainer."""
+    rows = provenance.get("learning_curve")
+    if not isinstance(rows, list) or not rows or not all(_numbers(row) and len(row) >= 3 for row in rows):
+        return None
+    wall = provenance.get("wall_s")
+    share = [row[1] / rows[-1][1] for row in rows] if rows[-1][1] else [0.0] * len(rows)
+    return {
+        "policy": index,
+        "x": [wall * s for s in share] if _number(wall) else [row[1] for row in rows],
+        "x_label": "wall time, s" if _number(wall) else "environment steps",
+        "loss": [row[2] for row in rows],
+    }
+
+
+def _texts(
+    subjects: Sequence[Subject],
+    airframe: Airframe,
+    latency_ms: float,
+    flown: dict[str, list[Flown]],
+    evaluations: Sequence[Sequence[dict[str, Any]]],
+) -> dict[str, str]:
+    first, n = flown["hover"][0], len(flown["hover"][0].survived)
+    names = " and ".join(s.name for s in subjects)
+    return {
+        "title": f"{names}: tinyfly flight report",
+        "heading": names,
+        "lead": f"Flown on {airframe.name} ({1e3 * airframe.mass_kg:.1f} g, thrust/weight "
+        f"{airframe.thrust_to_weight:.2f}), {latency_ms:g} ms of latency where nothing else is said.",
+        "cards_html": cards(_headline(flown)),
+        "episodes_title": f"{n:,} episodes",
+        "episodes_note": "Thrown starts that no training has seen, with noise and wind. Line: median; band: "
+        f"5 % to 95 %; dotted: worst. {int(first.survived.sum())} of {n} survive"
+        + (f" with {subjects[0].name}." if len(subjects) > 1 else "."),
+        "maps_note": f"Hover after a throw, {robustness.EPISODES} episodes a cell: the survivors' mean error of "
+        "the last two seconds in mm (cm where said), and below it the share that survives if not all do.",
+        "learning_html": _learning(subjects),
+        "motors_html": _motors(subjects, flown),
+        "latency_html": _latencies(subjects, evaluations),
+        "chip_html": _chip(subjects),
+        "provenance_html": _provenance(subjects),
+    }
+
+
+def _headline(flown: dict[str, list[Flown]]) -> list[tuple[str, str]]:
+    hover, recovery, eight = (flown[k][0] for k in ("hover", "recovery", "figure-eight 5.5 s"))
+    return [
+        (f"{hover.survived.mean():.1%}", f"of {len(hover.survived):,} thrown episodes survived"),
+        (_length(_mean_error(hover)), "hover error, last 2 s"),
+        (f"{recovery.survived.mean():.0%}", "recovered from any attitude"),
+        (_length(_mean_error(eight)), "figure-eight error, 5.5 s"),
+        (f"{motor_figures(hover)['saturated']:.1%}", "of the motor commands saturated"),
+    ]
+
+
+def _latencies(subjects: Sequence[Subject], evaluations: Sequence[Sequence[dict[str, Any]]]) -> str:
+    rows = [
+        (
+            s.name,
+            f"{r['latency_ms']:g} ms",
+            f"{r['survival']:.1%} ({r['survival_ci'][0]:.1%} to {r['survival_ci'][1]:.1%})",
+            _with_interval(r, "hover_error_m"),
+            _with_interval(r, "figure_eight_rmse_m"),
+        )
+        for s, results in zip(subjects, evaluations, strict=True)
+        for r in results
+    ]
+    return table(("policy", "latency", "survival", "hover error, mm", "figure-eight error, mm"), rows)
+
+
+def _with_interval(row: dict[str, Any], key: str) -> str:
+    low, high = row[f"{key}_ci"]
+    return f"{1e3 * row[key]:.1f} ({1e3 * low:.1f} to {1e3 * high:.1f})"
+
+
+def _motors(subjects: Sequence[Subject], flown: dict[str, list[Flown]]) -> str:
+    rows = []
+    for name, flights in flown.items():
+        for s, f in zip(subjects, flights, strict=True):
+            m = motor_figures(f)
+            figures = (f"{m['mean']:.3f}", f"{m['saturated']:.2%}", f"{m['change']:.4f}")
+            rows.append((name, s.name, *figures))
+    columns = ("flight", "policy", "mean command", "saturated", "mean change per step")
+    return note("Speed fractions of full speed, over all motors, steps and survivors.") + table(columns, rows)
+
+
+def _chip(subjects: Sequence[Subject]) -> str:
+    rows = []
+    for s in subjects:
+        p = s.policy
+        sizes = [p.contract.size, *(len(layer.bias) for layer in p.layers)]
+        known = 4 * max(0, p.contract.history_length - 1)  # old history: summed before the state arrives
+        parameters = p.multiply_adds + sum(len(layer.bias) for layer in p.layers)
+        rows.append(
+            (
+                s.name,
+                "-".join(map(str, sizes)),
+                f"{parameters:,}",
+                f"{4 * parameters:,} B",
+                f"{p.multiply_adds:,}",
+                f"{p.multiply_adds - known * sizes[1]:,}",
+            )
+        )
+    columns = ("policy", "network", "parameters", "weights", "multiply-adds", "after the state arrives")
+    return table(columns, rows)
+
+
+def _learning(subjects: Sequence[Subject]) -> str:
+    rows = []
+    for s in subjects:
+        v = s.policy.provenance
+        steps, wall = v.get("env_steps"), v.get("wall_s")
+        text = "not recorded" if not _number(steps) else f"{float(steps) / 1e6:.2f} M environment steps"
+        rows.append((s.name, text + (f" in {wall:.2f} s" if _number(wall) else "")))
+    missing = [s.name for s in subjects if _curve(0, s.policy.provenance) is None]
+    return facts(rows) + (note(f"No learning curve in the file of {', '.join(missing)}.") if missing else "")
+
+
+def _provenance(subjects: Sequence[Subject]) -> str:
+    parts = []
+    for s in subjects:
+        p = s.policy
+        rows = [
+            ("policy", s.name),
+            ("identity (CRC-32)", f"{p.crc32():08x}"),
+            ("contract (hash)", f"{p.contract.hash():016x}"),
+            ("observes", ", ".join(f"{c.name} {c.size}" for c in p.contract.channels)),
+            ("rate", f"{p.contract.rate_hz:g} Hz"),
+            ("trained on airframe", str(p.airframe.get("name"))),
+        ]
+        rows += [(k.replace("_", " "), _text(v)) for k, v in p.provenance.items() if k != "learning_curve"]
+        parts.append(facts(rows))
+    return "".join(parts)
+
+
+def _text(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    return text if len(text) <= 2000 else text[:2000] + " …"
+
+
+def _mean_error(flown: Flown) -> float:
+    return float(flown.final_error_m[flown.survived].mean()) if flown.survived.any() else math.nan
+
+
+def _length(value_m: float) -> str:
+    return "none left" if math.isnan(value_m) else f"{1e3 * value_m:.1f} mm"
+
+
+def _number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _numbers(row: Any) -> bool:
+    return isinstance(row, list) and all(_number(v) for v in row)
