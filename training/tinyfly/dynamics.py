@@ -11,24 +11,26 @@ h = -(0, 0, I U sum s_i u_i) the propellers' angular momentum. Frames as in docs
 How NumPy is made to do this fast: the state is a struct of arrays, and one call works on several rows; the
 rotors depend on nothing else, so their four stages come first and one matrix product turns all four into
 wrenches; every constant carries half the step, so that a stage's derivative is the increment to the next
-stage; nothing is allocated; and callers hand in no more columns than stay in its cache (`chunks`).
+stage; nothing is allocated; callers hand in no more columns than stay in the cache (`chunks`); and since all
+scratch stays where it is, the step is written down once as a list of calls (`Program`) and then replayed,
+which spares making 300 views a step.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
-from numpy import add, multiply, subtract
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from tinyfly.airframe import GRAVITY_M_S2, Airframe
-from tinyfly.state import POSITION, ROTOR_SPEED, VELOCITY
+from tinyfly.state import POSITION, ROTOR_SPEED, ROWS, VELOCITY
 
 Array = NDArray[np.floating]
 
-CHUNK = 2048  # columns
+CHUNK = 2048  # columns; see docs/simulator.md
 # RK4 is stable up to dt * rate = 2.78 and accurate far below; rotors faster than this get shorter steps.
 _LARGEST_LAG = 0.5
 
@@ -36,6 +38,20 @@ _LARGEST_LAG = 0.5
 def chunks(n: int, size: int = CHUNK) -> Iterator[slice]:
     """Columns 0..n in runs of at most ``size``."""
     return (slice(i, min(i + size, n)) for i in range(0, n, size))
+
+
+class Program:
+    """A straight line of calls on fixed arrays, ``f(*inputs, out)``: written once, run many times."""
+
+    def __init__(self) -> None:
+        self._calls: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
+
+    def __call__(self, f: Callable[..., Any], *arguments: Any) -> None:
+        self._calls.append((f, arguments))
+
+    def run(self) -> None:
+        for f, arguments in self._calls:
+            f(*arguments)
 
 
 class Dynamics:
@@ -47,32 +63,44 @@ class Dynamics:
         def zeros(*shape: int) -> Array:
             return np.zeros(shape, dtype)
 
+        def constant(x: ArrayLike) -> Array:
+            return np.array(x, dtype)
+
         self.airframe, self.n, self.dt_s, self.dtype = airframe, n, dt_s, dtype
         lag = max(k1 + 2 * k2 for k1, k2 in (airframe.rotor_rise_per_s, airframe.rotor_fall_per_s))
         self.substeps = math.ceil(dt_s * lag / _LARGEST_LAG)
         half = dt_s / self.substeps / 2
-        self._half = self.dtype(half)
-        self._lag = np.array([airframe.rotor_rise_per_s, airframe.rotor_fall_per_s], dtype) * self._half
-        self._wrench_of_rotors, self._idle = (x.astype(dtype) for x in _mixer(airframe, half))
-        jx, jy, jz = airframe.inertia_kg_m2
-        column = np.array([[jx], [jy], [jz]])
-        self._per_force = self.dtype(half / airframe.mass_kg)
-        self._per_torque = (half / column).astype(dtype)
-        self._gyro = (half * (np.roll(column, -1, 0) - np.roll(column, -2, 0)) / column).astype(dtype)
-        self._drag = np.array(airframe.drag_n_s_m, dtype) * self._per_force
-        self._spinning = airframe.rotor_inertia_kg_m2 > 0
-        self._idles, self._dragged = bool(self._idle.any()), bool(self._drag.any())
+        self._half, self._quarter, self._dt = constant(half), constant(half / 2), constant(2 * half)
+        self._fall_of_half_step = constant(half * GRAVITY_M_S2)
+        self._one, self._one_half = constant(1), constant(0.5)
+        self._simpson = constant([[1 / 3, 2 / 3, 2 / 3, 1 / 3]])  # RK4's, for increments of half steps
+        self._simpson_twice = constant([[2 * half / 3] * 3])  # the same, integrated once more
+        self._rise, self._fall = (
+            [constant(half * k) for k in ks] for ks in (airframe.rotor_rise_per_s, airframe.rotor_fall_per_s)
+        )
+        self._wrench_of_rotors, self._idle = (constant(x) for x in _mixer(airframe, half))
+        j = np.array(airframe.inertia_kg_m2)[:, None]
+        self._per_force, self._per_torque = constant(half / airframe.mass_kg), constant(half / j)
+        self._gyro = constant(half * (np.roll(j, -1, 0) - np.roll(j, -2, 0)) / j)
+        self._drag = [half * d / airframe.mass_kg for d in airframe.drag_n_s_m]
 
-        # u, u^2 and increment of u, each of M1..M4, at every stage -> wrench at every stage
-        self._rotors = zeros(12, 4, n)
-        self._wrench = zeros(len(self._wrench_of_rotors), 4, n)
+        # What a step is given, and changes: state, command, push, mass scale.
+        self._state, self._command, self._push, self._mass = (
+            zeros(ROWS, n),
+            zeros(4, n),
+            zeros(6, n),
+            zeros(1, n),
+        )
+        # At every stage u, u^2 and increment of u of M1..M4 -> the wrench.
+        self._rotors, self._wrench = zeros(4, 12, n), zeros(4, len(self._wrench_of_rotors), n)
         # A stage's quaternion w x y z, x y; velocity; angular velocity x y z, x y. The rows that come twice
         # turn the cyclic shifts of a cross product into plain windows.
         self._stage = zeros(14, n)
-        self._increments = [zeros(10, n) for _ in range(4)]  # quaternion, velocity, angular velocity
-        self._force, self._torque, self._light = zeros(3, n), zeros(3, n), zeros(1, n)
-        self._k1, self._k2 = zeros(4, n), zeros(4, n)
-        self._a, self._b, self._turn, self._axis = zeros(4, n), zeros(4, n), zeros(5, n), zeros(3, n)
+        self._increments = zeros(4, 10, n)  # of quaternion, velocity, angular velocity at every stage
+        self._sum = zeros(10, n)
+        self._a, self._b, self._c, self._turn, self._axis = (zeros(k, n) for k in (4, 4, 4, 5, 3))
+        self._light = zeros(1, n)
+        self._programs: dict[tuple[bool, bool], Program] = {}
 
     def step(
         self, state: Array, command: Array, push: Array | None = None, mass_scale: Array | None = None
@@ -85,175 +113,167 @@ class Dynamics:
             push: (6, n) force in N (world) and torque in Nm (body), held during the step; None for none.
             mass_scale: (1, n) mass over the airframe's mass (inertia stays); None for 1.
         """
-        for _ in range(self.substeps):
-            self._substep(state, command, push, mass_scale)
-
-    def _substep(self, state: Array, command: Array, push: Array | None, mass_scale: Array | None) -> None:
-        light = None if mass_scale is None else np.divide(1, mass_scale, out=self._light)
-        self._turn_rotors(state[ROTOR_SPEED], command)
-        if light is not None:
-            multiply(self._wrench[0], light, out=self._wrench[0])
+        self._state[:], self._command[:] = state, command
         if push is not None:
-            multiply(push[0:3], self._per_force, out=self._force)
-            if light is not None:
-                multiply(self._force, light, out=self._force)
-            multiply(push[3:6], self._per_torque, out=self._torque)
-        pushed = push is not None
+            self._push[:] = push
+        if mass_scale is not None:
+            self._mass[:] = mass_scale
+        kind = push is not None, mass_scale is not None
+        if kind not in self._programs:
+            self._programs[kind] = self._write(*kind)
+        for _ in range(self.substeps):
+            self._programs[kind].run()
+        state[:] = self._state
 
-        begin = state[3:13]  # quaternion, velocity, angular velocity
-        d1, d2, d3, d4 = self._increments
-        self._enter(begin, None)
-        self._derive(0, d1, pushed, light)
-        self._enter(begin, d1)
-        self._derive(1, d2, pushed, light)
-        self._enter(begin, d2)
-        self._derive(2, d3, pushed, light)
-        self._enter(begin, add(d3, d3, out=d4))
-        self._derive(3, d4, pushed, light)
-
-        # position: p + dt (v + (sum of the first three stages' dv) / 3)
-        travel, velocity = self._axis, slice(4, 7)
-        add(d1[velocity], d2[velocity], out=travel)
-        add(travel, d3[velocity], out=travel)
-        multiply(travel, self.dtype(1 / 3), out=travel)
-        add(travel, state[VELOCITY], out=travel)
-        multiply(travel, 2 * self._half, out=travel)
-        add(state[POSITION], travel, out=state[POSITION])
-        self._conclude(begin, d1, d2, d3, d4)
-        self._normalise(begin[0:4])
-
-    def _turn_rotors(self, speed: Array, command: Array) -> None:
-        """Advance the rotors' speed; leave the wrench of each stage in ``_wrench``."""
-        u, squared, gain = self._rotors[0:4], self._rotors[4:8], self._rotors[8:12]
-        (rise_1, rise_2), (fall_1, fall_2) = self._lag
-        if rise_1 == fall_1 and rise_2 == fall_2:
-            k1, k2 = rise_1, rise_2
-        else:
-            rising = np.greater(command, speed, out=self._b)
-            k1 = add(multiply(rising, rise_1 - fall_1, out=self._k1), fall_1, out=self._k1)
-            k2 = add(multiply(rising, rise_2 - fall_2, out=self._k2), fall_2, out=self._k2)
+    def _write(self, pushed: bool, scaled: bool) -> Program:
+        do, x, d = Program(), self._state, self._increments
+        if scaled:
+            do(np.divide, self._one, self._mass, self._light)
+        self._write_rotors(do, scaled)
+        begin, stage = x[3:13], self._stage  # quaternion, velocity, angular velocity
         for i in range(4):
-            now, d = u[:, i], gain[:, i]
             if i == 0:
-                now[:] = speed
+                do(np.copyto, stage[0:4], begin[0:4])
+                do(np.copyto, stage[6:12], begin[4:10])
             else:
-                add(speed, gain[:, i - 1], out=now)
+                do(np.add, begin[0:4], d[i - 1, 0:4], stage[0:4])
+                do(np.add, begin[4:10], d[i - 1, 4:10], stage[6:12])
             if i == 3:
-                add(now, gain[:, 2], out=now)
-            subtract(command, now, out=d)
-            if rise_2 or fall_2:
-                add(command, now, out=self._a)
-                multiply(self._a, k2, out=self._a)
-                add(self._a, k1, out=self._a)
-                multiply(d, self._a, out=d)
+                do(np.add, stage[0:4], d[2, 0:4], stage[0:4])
+                do(np.add, stage[6:12], d[2, 4:10], stage[6:12])
+            do(np.copyto, stage[4:6], stage[1:3])
+            do(np.copyto, stage[12:14], stage[9:11])
+            self._write_derivative(do, i, pushed, scaled)
+        # position: p + dt v + dt / 3 (sum of the first three stages' increments of v)
+        travel, drift = self._axis, self._c[0:3]
+        do(np.matmul, self._simpson_twice, d[0:3, 4:7].reshape(3, -1), travel.reshape(1, -1))
+        do(np.multiply, x[VELOCITY], self._dt, drift)
+        do(np.add, travel, drift, travel)
+        do(np.add, x[POSITION], travel, x[POSITION])
+        # everything else: x + (d1 + 2 d2 + 2 d3 + d4) / 3
+        do(np.matmul, self._simpson, d.reshape(4, -1), self._sum.reshape(1, -1))
+        do(np.add, begin, self._sum, begin)
+        # back to a unit quaternion
+        q, a = x[3:7], self._a
+        do(np.multiply, q, q, a)
+        do(np.add, a[0:2], a[2:4], a[0:2])
+        do(np.add, a[0], a[1], a[0])
+        do(np.sqrt, a[0], a[0])
+        do(np.divide, q, a[0], q)
+        return do
+
+    def _write_rotors(self, do: Program, scaled: bool) -> None:
+        """Advance the rotors' speed; leave the wrench of each stage in ``_wrench``."""
+        speed, command, f = self._state[ROTOR_SPEED], self._command, self._rotors
+        (rise_1, rise_2), (fall_1, fall_2) = self._rise, self._fall
+        k1, k2 = rise_1, rise_2
+        quadratic = bool(rise_2 or fall_2)
+        if rise_1 != fall_1 or rise_2 != fall_2:
+            rising, k1, k2 = self._a, self._b, self._c
+            do(np.greater, command, speed, rising)
+            do(np.multiply, rising, rise_1 - fall_1, k1)
+            do(np.add, k1, fall_1, k1)
+            do(np.multiply, rising, rise_2 - fall_2, k2)
+            do(np.add, k2, fall_2, k2)
+        for i in range(4):
+            u, squared, d = f[i, 0:4], f[i, 4:8], f[i, 8:12]
+            if i == 0:
+                do(np.copyto, u, speed)
             else:
-                multiply(d, k1, out=d)
-        multiply(u, u, out=squared)
+                do(np.add, speed, f[i - 1, 8:12], u)
+            if i == 3:
+                do(np.add, u, f[2, 8:12], u)
+            do(np.subtract, command, u, d)
+            if quadratic:
+                do(np.add, command, u, self._a)
+                do(np.multiply, self._a, k2, self._a)
+                do(np.add, self._a, k1, self._a)
+                do(np.multiply, d, self._a, d)
+            else:
+                do(np.multiply, d, k1, d)
+            do(np.multiply, u, u, squared)
         weights = self._wrench_of_rotors
-        features = self._rotors[: weights.shape[1]].reshape(weights.shape[1], -1)
-        np.matmul(weights, features, out=self._wrench.reshape(len(weights), -1))
-        if self._idles:
-            add(self._wrench, self._idle[:, None], out=self._wrench)
-        self._conclude(speed, *(gain[:, i] for i in range(4)))
+        do(np.matmul, weights, f[:, : weights.shape[1]], self._wrench)
+        if self._idle.any():
+            do(np.add, self._wrench, self._idle, self._wrench)
+        if scaled:
+            do(np.multiply, self._wrench[:, 0], self._light, self._wrench[:, 0])
+        do(np.matmul, self._simpson, f[:, 8:12].reshape(4, -1), self._a.reshape(1, -1))
+        do(np.add, speed, self._a, speed)
 
-    def _enter(self, begin: Array, d: Array | None) -> None:
-        """Stage state = begin + d."""
-        stage = self._stage
-        if d is None:
-            stage[0:4], stage[6:12] = begin[0:4], begin[4:10]
-        else:
-            add(begin[0:4], d[0:4], out=stage[0:4])
-            add(begin[4:10], d[4:10], out=stage[6:12])
-        stage[4:6] = stage[1:3]
-        stage[12:14] = stage[9:11]
-
-    def _derive(self, i: int, d: Array, pushed: bool, light: Array | None) -> None:
-        """Half a step times the derivative of the stage state -> d."""
+    def _write_derivative(self, do: Program, i: int, pushed: bool, scaled: bool) -> None:
+        """Half a step times the derivative at stage i, into its increments."""
         q, v, w = self._stage[0:6], self._stage[6:9], self._stage[9:14]
-        dq, dv, dw = d[0:4], d[4:7], d[7:10]
-        a, b, turn, wrench = self._a, self._b, self._turn, self._wrench[:, i]
+        increment, wrench = self._increments[i], self._wrench[i]
+        dq, dv, dw = increment[0:4], increment[4:7], increment[7:10]
+        a, turn, axis = self._a, self._turn, self._axis
         # angular velocity
-        multiply(w[1:4], w[2:5], out=dw)
-        multiply(dw, self._gyro, out=dw)
-        add(dw, wrench[1:4], out=dw)
+        do(np.multiply, w[1:4], w[2:5], dw)
+        do(np.multiply, dw, self._gyro, dw)
+        do(np.add, dw, wrench[1:4], dw)
         if pushed:
-            add(dw, self._torque, out=dw)
-        if self._spinning:
-            multiply(w[1::-1], wrench[4:6], out=a[0:2])
-            add(dw[0:2], a[0:2], out=dw[0:2])
+            do(np.multiply, self._push[3:6], self._per_torque, a[0:3])
+            do(np.add, dw, a[0:3], dw)
+        if self.airframe.rotor_inertia_kg_m2:
+            do(np.multiply, w[1::-1], wrench[4:6], a[0:2])
+            do(np.add, dw[0:2], a[0:2], dw[0:2])
         # quaternion: q * (0, w) / 2
-        multiply(w, self._half / 2, out=turn)
-        multiply(q[1:4], turn[0:3], out=a[0:3])
-        add(a[0], a[1], out=a[0])
-        add(a[0], a[2], out=a[0])
-        np.negative(a[0], out=dq[0])
-        multiply(turn[0:3], q[0], out=dq[1:4])
-        multiply(q[2:5], turn[2:5], out=a[0:3])
-        add(dq[1:4], a[0:3], out=dq[1:4])
-        multiply(q[3:6], turn[1:4], out=a[0:3])
-        subtract(dq[1:4], a[0:3], out=dq[1:4])
-        # velocity: half the body's z axis times twice the thrust
-        axis = self._axis
-        multiply(q[1:3], q[3], out=axis[0:2])
-        multiply(q[2:0:-1], q[0], out=b[0:2])
-        add(axis[0], b[0], out=axis[0])
-        subtract(axis[1], b[1], out=axis[1])
-        multiply(q[1:3], q[1:3], out=b[0:2])
-        add(b[0], b[1], out=b[0])
-        subtract(self.dtype(0.5), b[0], out=axis[2])
-        multiply(axis, wrench[0], out=dv)
-        subtract(dv[2], self._half * self.dtype(GRAVITY_M_S2), out=dv[2])
+        do(np.multiply, w, self._quarter, turn)
+        do(np.multiply, q[1:4], turn[0:3], a[0:3])
+        do(np.add, a[0], a[1], a[0])
+        do(np.add, a[0], a[2], a[0])
+        do(np.negative, a[0], dq[0])
+        do(np.multiply, turn[0:3], q[0], dq[1:4])
+        do(np.multiply, q[2:5], turn[2:5], a[0:3])
+        do(np.add, dq[1:4], a[0:3], dq[1:4])
+        do(np.multiply, q[3:6], turn[1:4], a[0:3])
+        do(np.subtract, dq[1:4], a[0:3], dq[1:4])
+        # velocity: half the body's z axis, times twice the thrust
+        do(np.multiply, q[1:3], q[3], axis[0:2])
+        do(np.multiply, q[2:0:-1], q[0], a[0:2])
+        do(np.add, axis[0], a[0], axis[0])
+        do(np.subtract, axis[1], a[1], axis[1])
+        do(np.multiply, q[1:3], q[1:3], a[0:2])
+        do(np.add, a[0], a[1], a[0])
+        do(np.subtract, self._one_half, a[0], axis[2])
+        do(np.multiply, axis, wrench[0], dv)
+        do(np.subtract, dv[2], self._fall_of_half_step, dv[2])
         if pushed:
-            add(dv, self._force, out=dv)
-        if self._dragged:
-            self._add_drag(q, v, dv, light)
+            do(np.multiply, self._push[0:3], self._per_force, a[0:3])
+            if scaled:
+                do(np.multiply, a[0:3], self._light, a[0:3])
+            do(np.add, dv, a[0:3], dv)
+        if any(self._drag):
+            self._write_drag(do, q, v, dv, scaled)
 
-    def _add_drag(self, q: Array, v: Array, dv: Array, light: Array | None) -> None:
+    def _write_drag(self, do: Program, q: Array, v: Array, dv: Array, scaled: bool) -> None:
         """dv -= kx v + (ky - kx) (y . v) y + (kz - kx) (z . v) z; y and z are the body's axes."""
         kx, ky, kz = self._drag
-        force, a, half_z = self._b[0:3], self._a[0:3], self._axis
-        multiply(v, kx, out=force)
-        self._add_along(half_z, v, 4 * (kz - kx), force)
+        force, a, half_z, half_y = self._c[0:3], self._a, self._axis, self._turn[0:3]
+        do(np.multiply, v, self.dtype(kx), force)
+        self._write_along(do, half_z, v, 4 * (kz - kx), force)
         if ky != kx:
-            half_y = self._turn[0:3]
-            multiply(q[1:4], q[2], out=half_y)  # x y, y y, y z
-            multiply(q[1:4], q[1:4], out=a)
-            add(a[0], a[2], out=half_y[1])
-            subtract(self.dtype(0.5), half_y[1], out=half_y[1])
-            multiply(q[3:0:-2], q[0], out=a[0:2])  # w z, w x
-            subtract(half_y[0], a[0], out=half_y[0])
-            add(half_y[2], a[1], out=half_y[2])
-            self._add_along(half_y, v, 4 * (ky - kx), force)
-        if light is not None:
-            multiply(force, light, out=force)
-        subtract(dv, force, out=dv)
+            do(np.multiply, q[1:4], q[2], half_y)  # x y, y y, y z
+            do(np.multiply, q[1:4], q[1:4], a[0:3])
+            do(np.add, a[0], a[2], half_y[1])
+            do(np.subtract, self._one_half, half_y[1], half_y[1])
+            do(np.multiply, q[3:0:-2], q[0], a[0:2])  # w z, w x
+            do(np.subtract, half_y[0], a[0], half_y[0])
+            do(np.add, half_y[2], a[1], half_y[2])
+            self._write_along(do, half_y, v, 4 * (ky - kx), force)
+        if scaled:
+            do(np.multiply, force, self._light, force)
+        do(np.subtract, dv, force, dv)
 
-    def _add_along(self, half_axis: Array, v: Array, k: np.floating, out: Array) -> None:
+    def _write_along(self, do: Program, half_axis: Array, v: Array, k: float, out: Array) -> None:
         """out += k (axis . v) axis"""
-        a = self._a[0:3]
-        multiply(half_axis, v, out=a)
-        add(a[0], a[1], out=a[0])
-        add(a[0], a[2], out=a[0])
-        multiply(a[0], k, out=self._a[3])
-        multiply(half_axis, self._a[3], out=a)
-        add(out, a, out=out)
-
-    def _conclude(self, x: Array, d1: Array, d2: Array, d3: Array, d4: Array) -> None:
-        """x += (d1 + 2 d2 + 2 d3 + d4) / 3, which is RK4 since d = k dt / 2; overwrites d2."""
-        add(d2, d3, out=d2)
-        add(d2, d2, out=d2)
-        add(d2, d1, out=d2)
-        add(d2, d4, out=d2)
-        multiply(d2, self.dtype(1 / 3), out=d2)
-        add(x, d2, out=x)
-
-    def _normalise(self, q: Array) -> None:
         a = self._a
-        multiply(q, q, out=a)
-        add(a[0:2], a[2:4], out=a[0:2])
-        add(a[0], a[1], out=a[0])
-        np.sqrt(a[0], out=a[0])
-        np.divide(q, a[0], out=q)
+        do(np.multiply, half_axis, v, a[0:3])
+        do(np.add, a[0], a[1], a[0])
+        do(np.add, a[0], a[2], a[0])
+        do(np.multiply, a[0], self.dtype(k), a[3])
+        do(np.multiply, half_axis, a[3], a[0:3])
+        do(np.add, out, a[0:3], out)
 
 
 def _mixer(a: Airframe, half: float) -> tuple[Array, Array]:
