@@ -14,7 +14,7 @@ from tinyfly.errors import UserError
 from tinyfly.policy import Policy
 from tinyfly.state import ANGULAR_VELOCITY, POSITION, QUATERNION, VELOCITY
 from tinyfly_hil import emulator
-from tinyfly_hil.link import ANSWER_S, Link, Restarted, Tap, TargetError
+from tinyfly_hil.link import ANSWER_S, Link, Restarted, TargetError
 from tinyfly_hil.protocol import ENUMS, Frame, name_of, reply_of
 
 if TYPE_CHECKING:
@@ -37,9 +37,12 @@ class Target:
     Replies are named tuples with the fields of docs/protocol.md.
     """
 
-    def __init__(self, link: Link, identity: Any, build: Build | None = None, source: Source | None = None):
+    def __init__(
+        self, link: Link, identity: Any, port: str, build: Build | None = None, source: Source | None = None
+    ):
         self.link = link
         self.identity = identity
+        self.port = port
         self.build = build  # what runs here, when we built it
         self._source = source
 
@@ -57,15 +60,10 @@ class Target:
         """Run the self-test again: every golden vector, bit for bit."""
         return self._ask("run_self_test")
 
-    def arm(self, *, boot_nonce: int | None = None, policy_crc: int | None = None) -> Any:
-        """Allow motors. The defaults are those of the chip; Refused says why not."""
-        i = self.identity
-        return self._ask(
-            "arm",
-            boot_nonce=i.boot_nonce if boot_nonce is None else boot_nonce,
-            policy_crc=i.policy_crc if policy_crc is None else policy_crc,
-            contract_hash=i.contract_hash,
-        )
+    def arm(self, **other: int) -> Any:
+        """Allow motors; Refused says why not. The chip's own identity, but for the fields in ``other``."""
+        mine = {name: getattr(self.identity, name) for name in ("boot_nonce", "policy_crc", "contract_hash")}
+        return self._ask("arm", **(mine | other))
 
     def lock_step(self) -> Any:
         """Make the chip's clock follow the time_us of step and tick: simulated time waits for the chip."""
@@ -102,18 +100,30 @@ class Target:
         return self._ask("get_stats")
 
     def restart(self) -> Any:
-        """Reboot the chip by its reset message; returns the new identity."""
+        """Motors off, then reboot the chip by its reset message; returns the new identity."""
+        self._reset()
+        return self.identify()
+
+    def _reset(self) -> None:
+        self.stop()  # a reset is refused while motors turn
+        self._ask("hello")  # with motors off it begins a new numbering, whatever the chip has heard before
         self.link.send("reset")
         self.link.wait(lambda f: f.name == "boot", ANSWER_S, "reset")
-        return self.identify()
+        self.link.start_over()
 
     def power_cycle(self) -> Any:
         """Take the power away and give it back where we can (an emulator); elsewhere, reset."""
+        self.power_up()
+        return self.identify()
+
+    def power_up(self) -> None:
+        """A power cycle up to the boot frame."""
         if self._source is None:
-            return self.restart()
+            self._reset()
+            return
         self.link.reopen(self._source.start())
         self.link.wait(lambda f: f.name == "boot", emulator.START_S, "power-up")
-        return self.identify()
+        self.link.start_over()
 
     def _ask(self, name: str, **values: Any) -> Any:
         frame = self.link.request(name, **values)
@@ -156,14 +166,13 @@ class Source:
 
 
 @contextmanager
-def open_target(port: str, policy: Path, tap: Tap | None = None) -> Iterator[Target]:
+def open_target(port: str, policy: Path) -> Iterator[Target]:
     """Open a port, make sure that this policy runs there, and give a freshly started, disarmed chip.
 
     Args:
         port: ``qemu`` or ``host`` (built and started here, ended on exit), ``auto`` (the only USB serial
             port), a device, or ``socket://HOST:PORT``.
         policy: the policy file that must be on the chip.
-        tap: sees all that goes over the line (``log.Recorder``).
 
     Raises:
         UserError: within 3 s, when the port is missing, silent, foreign, or runs another policy.
@@ -175,15 +184,15 @@ def open_target(port: str, policy: Path, tap: Tap | None = None) -> Iterator[Tar
 
             built = build(policy, {"qemu": "emulated", "host": "host"}[port])
             source = Source(port, built, stack.enter_context(ExitStack()))
-            link = Link(source.start(), tap)
+            link = Link(source.start())
             stack.callback(link.close)
             link.wait(lambda f: f.name == "boot", emulator.START_S, "the boot frame")
-            target = Target(link, None, built, source)
+            target = Target(link, None, port, built, source)
             _check(target.identify(), expected, policy, port)
         else:
-            link = Link(only_port() if port == "auto" else port, tap)
+            link = Link(only_port() if port == "auto" else port)
             stack.callback(link.close)
-            target = Target(link, _first_hello(link))
+            target = Target(link, _first_hello(link), port)
             _check(target.identity, expected, policy, port)
             target.restart()
         yield target
