@@ -10,6 +10,7 @@
 #define SYST_RVR REG(0xE000E014u)
 #define SYST_CVR REG(0xE000E018u)
 #define NVIC_ISER(n) REG(0xE000E100u + 4u * (n))
+#define NVIC_ISPR(n) REG(0xE000E200u + 4u * (n))
 #define SCB_ICSR REG(0xE000ED04u)
 #define SCB_AIRCR REG(0xE000ED0Cu)
 #define SCB_CFSR REG(0xE000ED28u)
@@ -21,6 +22,11 @@
 static inline void irq_enable(uint32_t irq)
 {
     NVIC_ISER(irq / 32u) = 1u << (irq % 32u);
+}
+
+static inline void irq_pend(uint32_t irq)
+{
+    NVIC_ISPR(irq / 32u) = 1u << (irq % 32u);
 }
 
 static inline void irq_off(void)

@@ -108,10 +108,11 @@ static void timer_start(uint32_t tim, uint32_t prescale)
 
 void board_init(void)
 {
-    const bool fast = (board.core_hz = clock_init()) == CORE_HZ;
-    const uint32_t apb2_hz = fast ? CORE_HZ / 2u : HSI_HZ, tim_hz = fast ? CORE_HZ / 2u : HSI_HZ;
-
     board.silicon = cycles_count();
+    board.core_hz = board.silicon ? clock_init() : CORE_HZ;
+    /* APB2, and the timers on APB1, which run at twice its clock. */
+    const uint32_t bus_hz = board.core_hz == CORE_HZ ? CORE_HZ / 2u : HSI_HZ;
+
     board.watchdog_bit = (RCC_CSR & 1u << 29) != 0u;
     RCC_CSR |= 1u << 24;  /* forget it */
     RCC_AHB1ENR |= 1u;    /* GPIOA */
@@ -119,11 +120,11 @@ void board_init(void)
     RCC_APB1ENR |= 1u | 1u << 3;
     RCC_APB2ENR |= 1u << 4;
     timer_start(TIM2, 1u);
-    timer_start(TIM5, (board.silicon ? tim_hz : QEMU_TIMER_HZ) / 1000000u);
+    timer_start(TIM5, (board.silicon ? bus_hz : QEMU_TIMER_HZ) / 1000000u);
     GPIOA_MODER = (GPIOA_MODER & ~(0xFu << 18)) | 0xAu << 18; /* PA9, PA10: alternate function 7 */
     GPIOA_AFRH = (GPIOA_AFRH & ~0xFF0u) | 0x770u;
     GPIOA_PUPDR = (GPIOA_PUPDR & ~(3u << 20)) | 1u << 20; /* an open line idles high */
-    USART_BRR = (apb2_hz + BAUD / 2u) / BAUD;
+    USART_BRR = (bus_hz + BAUD / 2u) / BAUD;
     USART_CR1 = USART_ON;
 }
 
@@ -157,11 +158,12 @@ void board_send(const uint8_t *bytes, uint32_t n)
         board.head = board.head + 1u;
     }
     USART_CR1 = USART_ON | USART_TXE;
+    irq_pend(TF_UART_IRQ); /* QEMU raises no interrupt for an empty transmitter */
 }
 
 void board_serial_irq(void)
 {
-    while ((USART_SR & USART_RXNE) != 0u) /* reading status, then data, also clears an overrun */
+    if ((USART_SR & USART_RXNE) != 0u) /* reading status, then data, also clears an overrun */
         tf_main_receive((uint8_t)USART_DR);
     while ((USART_SR & USART_TXE) != 0u && board.tail != board.head) {
         USART_DR = board.out[board.tail % OUT_BYTES];
@@ -173,7 +175,7 @@ void board_serial_irq(void)
 
 void board_sleep(void)
 {
-    systick_nap((board.silicon ? board.core_hz : CORE_HZ) / 1000u);
+    systick_nap(board.core_hz / 1000u);
 }
 
 bool board_watchdog_bit(void)
