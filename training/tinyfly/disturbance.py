@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyfly.airframe import Airframe
-from tinyfly.state import ANGULAR_VELOCITY, POSITION, QUATERNION, VELOCITY
+from tinyfly.state import ANGULAR_VELOCITY, SENSED, VELOCITY
 
 Array = NDArray[np.floating]
 
@@ -31,6 +31,11 @@ class Wind:
     gust: float = 0.0
     gust_s: float = 0.5
 
+    def steady(self, rng: np.random.Generator, airframe: Airframe, n: int) -> NDArray[np.float32]:
+        """(6, n) constant forces (N, world frame) and torques (Nm, body frame) of n episodes."""
+        deviation = airframe.weight_n * np.array([[self.force]] * 3 + [[self.torque_m]] * 3)
+        return rng.standard_normal((6, n), np.float32) * deviation.astype(np.float32)
+
 
 STILL = Wind(force=0.0, torque_m=0.0)
 
@@ -39,10 +44,9 @@ class Push:
     """Force and torque of the wind on n vehicles: ``now`` is (6, n), N in the world, Nm in the body frame."""
 
     def __init__(self, wind: Wind, airframe: Airframe, n: int, dt_s: float, rng: np.random.Generator) -> None:
-        weight = airframe.weight_n
-        scale = weight * np.array([[wind.force]] * 3 + [[wind.torque_m]] * 3)
-        self._steady = (rng.standard_normal((6, n), np.float32) * scale).astype(np.float32)
+        self._steady = wind.steady(rng, airframe, n)
         self.now = self._steady.copy()
+        weight = airframe.weight_n
         self._rng, self._gusty = rng, wind.gust > 0
         self._keep = np.float32(math.exp(-dt_s / wind.gust_s))
         self._kick = np.float32(weight * wind.gust * math.sqrt(1 - self._keep**2))
@@ -74,19 +78,21 @@ class Noise:
     velocity_bias_m_s: float = 0.0
     rate_bias_rad_s: float = 0.0
 
+    @property
+    def deviation(self) -> NDArray[np.float32]:
+        """(13, 1) of the white part, rows as in `state`."""
+        sizes = [self.position_m, self.attitude, self.velocity_m_s, self.rate_rad_s]
+        return np.repeat(np.array(sizes, np.float32), (3, 4, 3, 3))[:, None]
+
 
 NO_NOISE = Noise(position_m=0.0, attitude=0.0, velocity_m_s=0.0, rate_rad_s=0.0)
 
 
 class Sensor:
-    """Turns the truth of n vehicles into estimates."""
+    """Turns the truth of n vehicles into estimates, with fresh noise in every step."""
 
     def __init__(self, noise: Noise, n: int, rng: np.random.Generator) -> None:
-        self._rng = rng
-        deviation = np.empty((13, 1), np.float32)
-        deviation[POSITION], deviation[QUATERNION] = noise.position_m, noise.attitude
-        deviation[VELOCITY], deviation[ANGULAR_VELOCITY] = noise.velocity_m_s, noise.rate_rad_s
-        self._deviation = deviation
+        self._rng, self._deviation = rng, noise.deviation
         self._bias = np.zeros((13, n), np.float32)
         self._bias[4:6] = noise.tilt_bias_rad / 2  # of a quaternion's x and y: roll and pitch
         self._bias[VELOCITY], self._bias[ANGULAR_VELOCITY] = noise.velocity_bias_m_s, noise.rate_bias_rad_s
@@ -94,14 +100,28 @@ class Sensor:
         self._out = np.empty((13, n), np.float32)
 
     def sense(self, state: Array) -> NDArray[np.float32]:
-        """(13 or more, n) true states -> (13, n) estimates, unit quaternions; valid until the next call."""
+        """(17, n) true states -> (13, n) estimates, quaternions as noisy; valid until the next call."""
         out = self._rng.standard_normal(out=self._out, dtype=np.float32)
         out *= self._deviation
         out += self._bias
-        out += state[:13]
-        q = out[QUATERNION]
-        q /= np.sqrt(np.einsum("in,in->n", q, q))
+        out += state[SENSED]
         return out
+
+
+class NoiseBank:
+    """White noise at a tenth of the price: a window on a long strip of it, somewhere else in every step."""
+
+    _SPARE = 1 << 15
+
+    def __init__(self, noise: Noise, n: int, rng: np.random.Generator) -> None:
+        self._rng, self._n = rng, n
+        self._strip = rng.standard_normal((13, n + self._SPARE), np.float32) * noise.deviation
+        self._out = np.empty((13, n), np.float32)
+
+    def sense(self, state: Array) -> NDArray[np.float32]:
+        """As `Sensor.sense`, without biases."""
+        at = self._rng.integers(self._SPARE)
+        return np.add(state[SENSED], self._strip[:, at : at + self._n], out=self._out)
 
 
 class Latency:
@@ -120,11 +140,23 @@ class Latency:
         self._weight[whole, 0, columns] = 1 - share
         self._weight[whole + 1, 0, columns] += share
         self._uniform = int(whole[0]) if (steps == whole).all() and (whole == whole[0]).all() else None
+        self._mean, self._part = np.empty((4, n), np.float32), np.empty((4, n), np.float32)
+
+    def reset(self, columns: NDArray[np.intp], command: float) -> None:
+        """Forget the past of these vehicles: their rotors were commanded ``command`` for long."""
+        self._past[:, :, columns] = command
 
     def delay(self, command: Array) -> NDArray[np.float32]:
         """The (4, n) command that leaves now -> the one that the rotors follow during the coming step."""
-        self._past[1:] = self._past[:-1]
+        if self._uniform == 0:
+            return command
+        for k in range(len(self._past) - 1, 0, -1):
+            self._past[k] = self._past[k - 1]
         self._past[0] = command
         if self._uniform is not None:
             return self._past[self._uniform]
-        return np.einsum("kin,kin->in", self._past, np.broadcast_to(self._weight, self._past.shape))
+        np.multiply(self._past[0], self._weight[0], out=self._mean)
+        for past, weight in zip(self._past[1:], self._weight[1:], strict=True):
+            np.multiply(past, weight, out=self._part)
+            np.add(self._mean, self._part, out=self._mean)
+        return self._mean
