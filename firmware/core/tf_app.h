@@ -52,8 +52,11 @@ void tf_app_receive(tf_app_t *app, uint8_t byte);
 /* Reads what has come and runs a due control step. False when there was nothing to do: the port may sleep. */
 bool tf_app_poll(tf_app_t *app);
 
-/* Within the app (tf_app.c to tf_requests.c and back). */
+/* Within the app, from file to file. */
 void tf_app_handle(tf_app_t *app, const tf_frame_t *frame);
+void tf_app_on_step(tf_app_t *app, const tf_frame_t *frame);
+void tf_app_on_tick(tf_app_t *app, const tf_frame_t *frame);
+void tf_app_refuse_step(tf_app_t *app, const tf_frame_t *frame, uint8_t refusal);
 void tf_app_send(const tf_app_t *app, uint8_t type, uint16_t sequence, const uint8_t *body, uint32_t n);
 void tf_app_step(tf_app_t *app, uint32_t now_us, const tf_state_t *state);
 void tf_app_send_control(const tf_app_t *app, uint16_t sequence);

@@ -61,7 +61,10 @@ uint8_t tf_guard_check(const tf_state_t *state)
 
 void tf_guard_good(tf_guard_t *guard)
 {
-    guard->good_us = guard->state_age_us < TF_STALE_US ? tf_age_add(guard->good_us, guard->state_age_us) : 0u;
+    /* Time counts from one good state to the next, when they are near and nothing bad came between. */
+    const bool unbroken = guard->state_age_us < TF_STALE_US && guard->bad_age_us[0] > guard->state_age_us;
+
+    guard->good_us = unbroken ? tf_age_add(guard->good_us, guard->state_age_us) : 0u;
     guard->state_age_us = 0;
 }
 

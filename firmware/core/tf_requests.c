@@ -14,20 +14,6 @@ static void answer_status(tf_app_t *app, const tf_frame_t *frame, uint8_t refusa
     tf_app_send(app, TF_MSG_STATUS, frame->sequence, body, tf_encode_status(&status, body));
 }
 
-/* The last answer again, with what is wrong with this request. */
-static void answer_control(tf_app_t *app, const tf_frame_t *frame, uint8_t refusal)
-{
-    const uint8_t reason = app->control.reason;
-
-    app->control.state = app->controller.supervisor.state;
-    if (!tf_controller_motors_on(&app->controller))
-        memset(app->control.motors, 0, sizeof app->control.motors); /* it may have been stopped since */
-    app->control.reason = refusal;
-    tf_app_send_control(app, frame->sequence);
-    app->control.reason = reason;
-    app->stats.refusals++;
-}
-
 static void copy_text(char *to, uint32_t n, const char *from)
 {
     uint32_t i = 0;
@@ -129,72 +115,6 @@ static void on_set_clock(tf_app_t *app, const tf_frame_t *frame)
     answer_status(app, frame, refusal);
 }
 
-/* The control clock's reading for a frame stamped time_us; false when it would run backwards with motors on. */
-static bool read_clock(tf_app_t *app, uint32_t time_us, uint32_t *now_us)
-{
-    const bool backwards = (int32_t)(time_us - app->controller.now_us) < 0;
-
-    *now_us = app->clock == TF_CLOCK_OWN ? app->port->time_us() : time_us;
-    if (app->clock == TF_CLOCK_OWN || (app->clock_set && !backwards))
-        return true;
-    if (tf_controller_motors_on(&app->controller))
-        return false;
-    tf_controller_restart_clock(&app->controller, time_us); /* a sender that began anew */
-    app->clock_set = true;
-    return true;
-}
-
-/* A state repeated or out of order is none: the age of the one before goes on growing. */
-static bool is_new_state(tf_app_t *app, uint32_t time_us)
-{
-    const bool newer = !app->state_seen || (int32_t)(time_us - app->state_time_us) > 0;
-
-    if (!newer && tf_controller_motors_on(&app->controller))
-        return false;
-    app->state_seen = true;
-    app->state_time_us = time_us;
-    return true;
-}
-
-static void on_step(tf_app_t *app, const tf_frame_t *frame)
-{
-    tf_msg_step_t m;
-    tf_state_t state;
-    uint32_t now_us;
-
-    if (!tf_decode_step(frame->body, frame->n, &m)) {
-        answer_control(app, frame, TF_REASON_BAD_REQUEST);
-        return;
-    }
-    if (!read_clock(app, m.time_us, &now_us)) {
-        answer_control(app, frame, TF_REASON_OLD_SEQUENCE);
-        return;
-    }
-    memcpy(state.position, m.position, sizeof state.position);
-    memcpy(state.quaternion, m.quaternion, sizeof state.quaternion);
-    memcpy(state.velocity, m.velocity, sizeof state.velocity);
-    memcpy(state.angular_velocity, m.angular_velocity, sizeof state.angular_velocity);
-    tf_app_step(app, now_us, is_new_state(app, m.time_us) ? &state : NULL);
-    tf_app_send_control(app, frame->sequence);
-}
-
-static void on_tick(tf_app_t *app, const tf_frame_t *frame)
-{
-    tf_msg_tick_t m;
-    uint32_t now_us;
-
-    if (!tf_decode_tick(frame->body, frame->n, &m)) {
-        answer_control(app, frame, TF_REASON_BAD_REQUEST);
-        return;
-    }
-    if (!read_clock(app, m.time_us, &now_us)) {
-        answer_control(app, frame, TF_REASON_OLD_SEQUENCE);
-        return;
-    }
-    tf_app_step(app, now_us, NULL);
-    tf_app_send_control(app, frame->sequence);
-}
-
 static void on_get_stats(tf_app_t *app, const tf_frame_t *frame)
 {
     const tf_counters_t *counters = &app->controller.counters;
@@ -253,10 +173,10 @@ static const struct {
     {TF_MSG_GET_STATS, true, on_get_stats},
     {TF_MSG_RUN_SELF_TEST, false, on_self_test},
     {TF_MSG_ARM, false, on_arm},
-    {TF_MSG_STEP, false, on_step},
+    {TF_MSG_STEP, false, tf_app_on_step},
     {TF_MSG_SETPOINT, false, on_setpoint},
     {TF_MSG_SET_CLOCK, false, on_set_clock},
-    {TF_MSG_TICK, false, on_tick},
+    {TF_MSG_TICK, false, tf_app_on_tick},
     {TF_MSG_INFER, false, on_infer},
     {TF_MSG_DISARM, false, on_disarm},
     {TF_MSG_RESET, false, on_reset},
@@ -291,7 +211,7 @@ void tf_app_handle(tf_app_t *app, const tf_frame_t *frame)
         if (newer || requests[i].always)
             requests[i].handle(app, frame);
         else if (frame->type == TF_MSG_STEP || frame->type == TF_MSG_TICK)
-            answer_control(app, frame, TF_REASON_OLD_SEQUENCE);
+            tf_app_refuse_step(app, frame, TF_REASON_OLD_SEQUENCE);
         else
             answer_status(app, frame, TF_REASON_OLD_SEQUENCE);
         return;

@@ -45,7 +45,7 @@ static bool shape_makes_sense(uint8_t kind, const float *v)
     if (kind == TF_SETPOINT_WAYPOINTS)
         return v[0] >= TF_WAYPOINT_SPEED_MIN_M_S;
     if (kind == TF_SETPOINT_FIGURE_EIGHT)
-        return v[5] >= TF_FIGURE_EIGHT_PERIOD_MIN_S && v[6] >= 0.0f;
+        return v[5] >= TF_FIGURE_EIGHT_PERIOD_MIN_S && (v[6] == 0.0f || v[6] >= TF_FIGURE_EIGHT_RAMP_MIN_S);
     return true;
 }
 
@@ -127,7 +127,7 @@ void tf_setpoint_step(tf_setpoint_t *setpoint, uint32_t dt_us, const float posit
     memcpy(reference->position, point.position, sizeof reference->position);
     memcpy(reference->velocity, point.velocity, sizeof reference->velocity);
     memcpy(reference->acceleration, point.acceleration, sizeof reference->acceleration);
-    for (uint32_t k = 0; k < TF_PREVIEW_COUNT; k++) {
+    for (uint32_t k = 0; k < TF_PREVIEWS; k++) {
         sample(setpoint, lead_s[k], &point);
         memcpy(reference->preview[k],
                setpoint->kind == TF_SETPOINT_REFERENCE ? setpoint->values + 9u + 3u * k : point.acceleration,

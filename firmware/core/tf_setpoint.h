@@ -18,13 +18,14 @@
 #define TF_WAYPOINT_SPEED_MIN_M_S 0.1f
 #define TF_WAYPOINT_ACCELERATION_M_S2 5.0f
 #define TF_FIGURE_EIGHT_PERIOD_MIN_S 1.0f
+#define TF_FIGURE_EIGHT_RAMP_MIN_S 0.1f /* or none */
 
 /* World frame, SI. */
 typedef struct {
     float position[3];
     float velocity[3];
     float acceleration[3];
-    float preview[TF_PREVIEWS][3]; /* acceleration at each preview time */
+    float preview[TF_PREVIEWS][3]; /* acceleration at each preview time; one unused when there is none */
 } tf_reference_t;
 
 typedef struct {

@@ -1,0 +1,84 @@
+/* The frames that carry time: step and tick. */
+#include <string.h>
+
+#include "tf_app.h"
+
+/* The last answer again, with what is wrong with this request. */
+void tf_app_refuse_step(tf_app_t *app, const tf_frame_t *frame, uint8_t refusal)
+{
+    const uint8_t reason = app->control.reason;
+
+    app->control.state = app->controller.supervisor.state;
+    if (!tf_controller_motors_on(&app->controller))
+        memset(app->control.motors, 0, sizeof app->control.motors); /* it may have been stopped since */
+    app->control.reason = refusal;
+    tf_app_send_control(app, frame->sequence);
+    app->control.reason = reason;
+    app->stats.refusals++;
+}
+
+/* The control clock's reading for a frame stamped time_us; false when it would run backwards with motors on. */
+static bool read_clock(tf_app_t *app, uint32_t time_us, uint32_t *now_us)
+{
+    const bool backwards = (int32_t)(time_us - app->controller.now_us) < 0;
+
+    *now_us = app->clock == TF_CLOCK_OWN ? app->port->time_us() : time_us;
+    if (app->clock == TF_CLOCK_OWN || (app->clock_set && !backwards))
+        return true;
+    if (tf_controller_motors_on(&app->controller))
+        return false;
+    tf_controller_restart_clock(&app->controller, time_us); /* a sender that began anew */
+    app->clock_set = true;
+    return true;
+}
+
+/* A state repeated or out of order is none: the age of the one before goes on growing. */
+static bool is_new_state(tf_app_t *app, uint32_t time_us)
+{
+    const bool newer = !app->state_seen || (int32_t)(time_us - app->state_time_us) > 0;
+
+    if (!newer && tf_controller_motors_on(&app->controller))
+        return false;
+    app->state_seen = true;
+    app->state_time_us = time_us;
+    return true;
+}
+
+void tf_app_on_step(tf_app_t *app, const tf_frame_t *frame)
+{
+    tf_msg_step_t m;
+    tf_state_t state;
+    uint32_t now_us;
+
+    if (!tf_decode_step(frame->body, frame->n, &m)) {
+        tf_app_refuse_step(app, frame, TF_REASON_BAD_REQUEST);
+        return;
+    }
+    if (!read_clock(app, m.time_us, &now_us)) {
+        tf_app_refuse_step(app, frame, TF_REASON_OLD_SEQUENCE);
+        return;
+    }
+    memcpy(state.position, m.position, sizeof state.position);
+    memcpy(state.quaternion, m.quaternion, sizeof state.quaternion);
+    memcpy(state.velocity, m.velocity, sizeof state.velocity);
+    memcpy(state.angular_velocity, m.angular_velocity, sizeof state.angular_velocity);
+    tf_app_step(app, now_us, is_new_state(app, m.time_us) ? &state : NULL);
+    tf_app_send_control(app, frame->sequence);
+}
+
+void tf_app_on_tick(tf_app_t *app, const tf_frame_t *frame)
+{
+    tf_msg_tick_t m;
+    uint32_t now_us;
+
+    if (!tf_decode_tick(frame->body, frame->n, &m)) {
+        tf_app_refuse_step(app, frame, TF_REASON_BAD_REQUEST);
+        return;
+    }
+    if (!read_clock(app, m.time_us, &now_us)) {
+        tf_app_refuse_step(app, frame, TF_REASON_OLD_SEQUENCE);
+        return;
+    }
+    tf_app_step(app, now_us, NULL);
+    tf_app_send_control(app, frame->sequence);
+}

@@ -1,0 +1,116 @@
+"""The app's two clocks: lock-step, where time is what the frames say, and the chip's own."""
+
+from __future__ import annotations
+
+import numpy as np
+from core import MS, App, moved, reason, state
+
+from tinyfly_hil.protocol import ENUMS
+
+LINK, OWN = ENUMS["clock"]["link"], ENUMS["clock"]["own"]
+
+
+def test_reordered_and_repeated_steps_change_nothing(app):
+    now = app.take_off()
+    good = app.step(now + 10 * MS)
+    again = app.step(now + 10 * MS, state=moved(position=[1, 1, 1]), sequence=app.sequence)
+    np.testing.assert_array_equal(again.motors, good.motors)
+    assert reason(again) == "old_sequence"
+    backwards = app.step(now - 10 * MS)  # a new number, but time must not run back
+    assert reason(backwards) == "old_sequence"
+    np.testing.assert_array_equal(backwards.motors, good.motors)
+    tick = app.ask("tick", time_us=now - 10 * MS)
+    assert reason(tick) == "old_sequence"
+
+
+def test_a_repeated_answer_never_shows_motors_turning_after_a_stop(app):
+    now = app.take_off()
+    app.step(now + 10 * MS)
+    last = app.sequence
+    app.ask("stop")
+    again = app.step(now + 10 * MS, sequence=last)
+    assert not again.motors.any()
+    assert state(again) == "stopped"
+
+
+def test_a_state_with_the_same_time_stamp_is_no_new_state(app):
+    now = app.take_off()
+    for _ in range(20):
+        answer = app.step(now, moved(position=[0.5, 0, 0]))
+    assert answer.flags & 1 << ENUMS["flag"]["held"]
+    answer = app.ask("tick", time_us=now + 100 * MS)
+    assert (state(answer), reason(answer)) == ("degraded", "stale_state")
+
+
+def test_lock_step_time_may_begin_anew_only_with_motors_off(app):
+    now = app.take_off()
+    app.ask("stop")
+    assert not app.step(now + 10 * MS).motors.any()
+    answer = app.step(5)
+    assert (answer.time_us, reason(answer)) == (5, "stop_requested")
+    assert reason(app.arm()) == "not_disarmed"
+    app.ask("disarm")
+    assert reason(app.arm()) == "link_not_settled"
+
+
+def test_lock_step_flies_across_the_clocks_wrap(app):
+    app.ask("set_clock", clock=LINK)
+    app.setpoint()
+    start = 2**32 - 800 * MS
+    for k in range(53):
+        app.step(start + k * 10 * MS)
+    assert reason(app.arm()) == "none"
+    for k in range(53, 150):
+        answer = app.step(start + k * 10 * MS)
+    assert state(answer) == "flying"
+
+
+def test_on_its_own_clock_a_lost_link_is_told_unasked(app):
+    app.ask("set_clock", clock=OWN)
+    app.setpoint()
+    for now in range(0, 530 * MS, 10 * MS):
+        app.poll(now)
+        app.step(now + 77)
+    assert reason(app.arm()) == "none"
+    while app.controller.state != "flying":
+        now += 10 * MS
+        app.poll(now)
+        app.step(now + 77)
+    app.sent()
+    told = []
+    for _ in range(600):
+        now += MS
+        app.poll(now)
+        told += [(f.name, f.sequence, state(f.body), reason(f.body), now) for f in app.sent()]
+    silent = now - 600 * MS
+    assert [t[:4] for t in told] == [
+        ("control", 0, "degraded", "stale_state"),
+        ("control", 0, "failsafe", "link_lost"),
+    ]
+    assert told[0][4] - silent in range(98 * MS, 103 * MS)
+    assert told[1][4] - silent in range(498 * MS, 503 * MS)
+
+
+def test_on_its_own_clock_the_time_stamp_of_a_frozen_estimator_goes_stale(app):
+    app.setpoint()
+    for now in range(0, 530 * MS, 10 * MS):
+        app.poll(now)
+        app.step(now)
+    app.arm()
+    for now in range(530 * MS, 1230 * MS, 10 * MS):
+        app.poll(now)
+        answer = app.step(now)
+    assert state(answer) == "flying"
+    frozen = now
+    for now in range(1230 * MS, 1350 * MS, 10 * MS):
+        app.poll(now)
+        app.sent()
+        answer = app.step(frozen)
+    assert state(answer) == "degraded"
+
+
+def test_polling_with_nothing_to_do_says_so(library):
+    app = App(library)
+    assert not app.poll(1 * MS)
+    assert app.poll(3 * MS)  # a control step is due on the chip's own clock
+    assert not app.poll(3 * MS)

@@ -1,0 +1,149 @@
+"""When things happen: to the microsecond, at every phase of the control tick, across the clock's wrap."""
+
+from __future__ import annotations
+
+import pytest
+from core import LEVEL, MS, Controller
+
+TICK = 2 * MS
+NEAR_WRAP = 2**32 - 1_250 * MS  # the clock wraps while it flies
+
+
+def first_tick_at(age_us: int, phase_us: int) -> int:
+    """Index of the first tick (phase, phase + TICK, ... after the last sample) that is at least that old."""
+    return -(-(age_us - phase_us) // TICK)
+
+
+def states_over_ticks(c: Controller, phase_us: int, ticks: int, state=None) -> list[str]:
+    states = []
+    for i in range(ticks):
+        c.step(phase_us if i == 0 else TICK, state)
+        states.append(c.state)
+    return states
+
+
+@pytest.mark.parametrize("phase_us", [1, 2, 999, 1000, 1001, 1999, 2000, *range(37, 2000, 149)])
+@pytest.mark.parametrize("start_us", [0, NEAR_WRAP])
+def test_a_stale_state_degrades_at_100_ms_and_is_off_at_500_ms(library, phase_us, start_us):
+    c = Controller(library, start_us).take_off()
+    states = states_over_ticks(c, phase_us, 260)
+    stale, lost = first_tick_at(100 * MS, phase_us), first_tick_at(500 * MS, phase_us)
+    assert states == ["flying"] * stale + ["degraded"] * (lost - stale) + ["failsafe"] * (260 - lost)
+    assert c.reason == "link_lost"
+
+
+@pytest.mark.parametrize("phase_us", [1, 999, 1000, 1999, 2000, *range(37, 2000, 349)])
+@pytest.mark.parametrize("start_us", [0, NEAR_WRAP])
+def test_a_stale_setpoint_degrades_at_100_ms_and_is_off_at_500_ms(library, phase_us, start_us):
+    c = Controller(library, start_us).take_off(kind="velocity", values=[0, 0, 0])
+    c.setpoint("velocity", [0, 0, 0])
+    states = states_over_ticks(c, phase_us, 260, LEVEL)
+    stale, lost = first_tick_at(100 * MS, phase_us), first_tick_at(500 * MS, phase_us)
+    assert states == ["flying"] * stale + ["degraded"] * (lost - stale) + ["failsafe"] * (260 - lost)
+    assert c.reason == "stale_setpoint"
+
+
+def test_a_gap_of_any_length_is_seen_in_the_step_that_ends_it(library):
+    for gap, state in [
+        (99_999, "flying"),
+        (100_000, "degraded"),
+        (499_999, "degraded"),
+        (500_000, "failsafe"),
+    ]:
+        c = Controller(library).take_off()
+        c.step(gap, LEVEL)  # the state that comes is good, but came too late
+        assert c.state == state, gap
+
+
+@pytest.mark.parametrize("kind", ["position", "hover", "waypoints", "figure_eight"])
+def test_setpoints_that_run_on_the_chip_need_no_renewal_unless_asked_for(library, kind):
+    values = {"waypoints": [1, 1, 1, 0, 0], "figure_eight": [0, 0, 0, 1, 1, 5.5, 2]}.get(kind, [0, 0, 0])
+    c = Controller(library).take_off(kind=kind, values=values)
+    c.run(1500 * MS)
+    assert c.state == "flying"
+    c.setpoint(kind, values, streamed=True)
+    c.run(90 * MS)
+    assert c.state == "flying"
+    c.run(10 * MS)
+    assert (c.state, c.reason) == ("degraded", "stale_setpoint")
+
+
+def test_time_that_runs_for_hours_makes_nothing_fresh_again(library):
+    c = Controller(library)
+    c.run(600 * MS)
+    for _ in range(5):  # more than once around the 32-bit microsecond clock
+        c.step(2**30, None)
+        assert not c.has("fresh_state")
+        assert c.arm() == "stale_state"
+
+
+def test_warm_up_takes_exactly_half_a_second(library):
+    c = Controller(library)
+    c.run(520 * MS)
+    c.setpoint("hover")
+    assert c.arm() == "none"
+    c.run(499 * MS, MS)
+    assert c.state == "armed"
+    assert not c.has("warm")
+    c.step(MS)
+    assert c.state == "flying"
+
+
+def test_arming_needs_500_ms_of_good_states_without_a_gap(library):
+    c = Controller(library)
+    assert c.arm() == "stale_state"
+    c.step(0)
+    c.run(490 * MS)
+    assert c.arm() == "link_not_settled"
+    c.step(110 * MS)  # a gap
+    assert c.arm() == "link_not_settled"
+    c.run(490 * MS)
+    c.step(5 * MS, [float("nan")] * 13)  # one bad state
+    c.step(5 * MS)
+    assert c.arm() == "link_not_settled"
+    c.run(490 * MS)
+    assert c.arm() == "link_not_settled"
+    c.run(10 * MS)
+    assert c.has("settled")
+    assert c.arm() == "none"
+
+
+def test_a_good_state_just_in_time_keeps_it_flying(library):
+    c = Controller(library).take_off()
+    for _ in range(20):
+        c.step(99 * MS, LEVEL)
+        assert c.state == "flying"
+    assert c.counters.deadline_misses == 20
+
+
+def test_recovery_in_the_air_needs_half_a_second_of_good_states_and_a_new_arm(library):
+    c = Controller(library).take_off()
+    c.step(150 * MS, None)
+    for _ in range(50):
+        c.step(10 * MS, LEVEL)
+        assert (c.state, c.arm()) == ("degraded", "link_not_settled")
+    c.step(10 * MS, LEVEL)
+    assert (c.state, c.arm()) == ("degraded", "none")
+    c.step(10 * MS)
+    assert c.state == "flying"
+
+
+def test_recovery_on_the_ground_needs_disarm_settling_and_a_new_arm(library):
+    c = Controller(library).take_off()
+    c.step(600 * MS, None)
+    assert (c.state, c.reason) == ("failsafe", "link_lost")
+    c.run(1000 * MS)
+    assert (c.state, c.arm()) == ("failsafe", "not_disarmed")
+    assert (c.disarm(), c.arm()) == ("none", "none")
+    assert c.state == "armed"
+
+
+def test_a_descent_under_control_ends_after_five_seconds(library):
+    c = Controller(library).take_off()
+    c.step(100 * MS, None)
+    assert c.state == "degraded"
+    c.run(4990 * MS)
+    assert c.state == "degraded"
+    motors = c.run(10 * MS)
+    assert (c.state, c.reason) == ("failsafe", "descent_over")
+    assert not motors.any()
