@@ -1,0 +1,151 @@
+"""The network's input, checked against a plain re-statement of its definition, one vehicle at a time."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinyfly.contract import Channel, Contract, Integral, paper_contract
+from tinyfly.observation import Observer
+
+F = np.float32
+TRACKING = Contract(
+    channels=(
+        Channel("action_history", 4 * 5),
+        Channel("position_error", 3, limit=0.6),
+        Channel("rotation", 9),
+        Channel("velocity_error", 3, limit=2.0),
+        Channel("angular_velocity", 3, scale=0.5),
+        Channel("position_integral", 3),
+        Channel("reference_acceleration", 3, scale=0.1),
+        Channel("acceleration_preview", 6, scale=0.1),
+    ),
+    history_length=5,
+    integral=Integral(gain_per_s=2.0, error_limit_m=0.2, limit_m=0.05),
+    preview_s=(0.08, 0.16),
+)
+
+
+class Plain:
+    """The docstring of `observation`, once more, scalar by scalar in float32."""
+
+    def __init__(self, contract):
+        self.c = contract
+        self.slots = [np.zeros(4, F)] * contract.history_length
+        self.integral, self.kept = np.zeros(3, F), np.zeros(3, F)
+        self.time, self.period = None, round(1e6 / contract.history_rate_hz)
+        self.phase, self.due = self.period // 2, True
+
+    def observe(self, now, s, r):
+        dt = 0 if self.time is None else min((now - self.time) % 2**32, 100_000)
+        self.time, self.phase = now, self.phase + dt
+        if self.phase >= self.period:
+            self.phase, self.due = self.phase % self.period, True
+        error = s[:3] - r[:3]
+        if self.c.integral:
+            g = self.c.integral
+            step = F(g.gain_per_s) * (F(dt) * F(1e-6))
+            self.integral = np.clip(self.integral + step * self.kept, F(-g.limit_m), F(g.limit_m))
+            self.kept = np.clip(error, F(-g.error_limit_m), F(g.error_limit_m))
+        w, x, y, z = s[3:7]
+        x2, y2, z2 = x + x, y + y, z + z
+        rotation = [
+            [F(1) - (y * y2 + z * z2), x * y2 - w * z2, x * z2 + w * y2],
+            [x * y2 + w * z2, F(1) - (x * x2 + z * z2), y * z2 - w * x2],
+            [x * z2 - w * y2, y * z2 + w * x2, F(1) - (x * x2 + y * y2)],
+        ]
+        values = {
+            "action_history": np.concatenate(self.slots) if self.slots else np.zeros(0, F),
+            "position_error": error,
+            "rotation": np.array(rotation, F).ravel(),
+            "velocity_error": s[7:10] - r[3:6],
+            "angular_velocity": s[10:13],
+            "position_integral": self.integral,
+            "reference_acceleration": r[6:9],
+            "acceleration_preview": r[9:],
+        }
+        rows = []
+        for channel in self.c.channels:
+            v = values[channel.name]
+            if channel.limit is not None:
+                v = np.clip(v, F(-channel.limit), F(channel.limit))
+            rows.append(v * F(channel.scale))
+        return np.concatenate(rows)
+
+    def record(self, action):
+        if self.due:
+            self.slots = [*self.slots[1:], None]
+            self.sum, self.count, self.due = action.copy(), 1, False
+        else:
+            self.sum, self.count = self.sum + action, self.count + 1
+        self.slots[-1] = self.sum / F(self.count)
+
+
+@pytest.mark.parametrize("contract", [TRACKING, paper_contract()])
+@pytest.mark.parametrize("step_us", [10_000, 2_000, 9_997, 150_000])
+def test_every_bit_is_as_the_definition_says(contract, step_us):
+    rng = np.random.default_rng(step_us)
+    n, now = 3, 2**32 - 300_000  # the chip's clock wraps on the way
+    observer, plain = Observer(contract, n), [Plain(contract) for _ in range(n)]
+    for _ in range(200):
+        sensed = rng.standard_normal((13, n)).astype(F)
+        reference = rng.standard_normal((9 + 3 * len(contract.preview_s), n)).astype(F)
+        got = observer.observe(now % 2**32, sensed, reference)
+        want = np.stack(
+            [p.observe(now % 2**32, sensed[:, i], reference[:, i]) for i, p in enumerate(plain)], 1
+        )
+        np.testing.assert_array_equal(got.T, want)
+        action = rng.uniform(-1, 1, (4, n)).astype(F)
+        observer.record(action)
+        for i, p in enumerate(plain):
+            p.record(action[:, i])
+        now += step_us
+
+
+def test_at_500_hz_the_history_advances_at_100_hz_and_its_newest_slot_is_the_mean_since():
+    observer = Observer(TRACKING, 1)
+    for k in range(13):  # advances after the first step, at 6 ms (half a period of margin), then every 10 ms
+        observer.observe(2000 * k, np.zeros((13, 1), F), np.zeros((15, 1), F))
+        observer.record(np.full((4, 1), k, F))
+    history = observer.observe(26_000, np.zeros((13, 1), F), np.zeros((15, 1), F))[:20:4, 0]
+    np.testing.assert_array_equal(
+        history, [0, 0, np.mean([0, 1, 2]), np.mean(range(3, 8)), np.mean(range(8, 13))]
+    )
+
+
+@given(st.lists(st.integers(-4_000, 4_000), min_size=20, max_size=60))
+def test_a_jittering_clock_skips_no_advance(jitter):
+    """Steps at 100 Hz, each up to 4 ms early or late: every step still brings one slot."""
+    observer = Observer(TRACKING, 1)
+    for k, late in enumerate(jitter):
+        x = observer.observe(10_000 * k + (late if k else 0), np.zeros((13, 1), F), np.zeros((15, 1), F))
+        if k > 5:
+            np.testing.assert_array_equal(x[:20:4, 0], np.arange(k - 5, k))
+        observer.record(np.full((4, 1), k, F))
+
+
+def test_resetting_some_vehicles_leaves_the_others_alone():
+    rng = np.random.default_rng(0)
+    observer, untouched = Observer(TRACKING, 4), Observer(TRACKING, 4)
+    for k in range(90):
+        sensed = rng.standard_normal((13, 4)).astype(F)
+        a = observer.observe(10_000 * k, sensed, np.zeros((15, 1), F)).copy()
+        b = untouched.observe(10_000 * k, sensed, np.zeros((15, 1), F))
+        np.testing.assert_array_equal(a[:, [0, 2]], b[:, [0, 2]])
+        action = rng.uniform(-1, 1, (4, 4)).astype(F)
+        observer.record(action)
+        untouched.record(action)
+        if k == 80:
+            observer.reset(np.array([1, 3]))
+    assert (a[:, 1] != b[:, 1]).any()
+
+
+def test_a_fresh_observer_and_one_reset_agree():
+    used = Observer(TRACKING, 2)
+    for k in range(10):
+        used.observe(7_000 * k, np.ones((13, 2), F), np.zeros((15, 1), F))
+        used.record(np.ones((4, 2), F))
+    used.reset()
+    sensed = np.random.default_rng(1).standard_normal((13, 2)).astype(F)
+    fresh = Observer(TRACKING, 2).observe(0, sensed, np.zeros((15, 1), F))
+    np.testing.assert_array_equal(used.observe(99, sensed, np.zeros((15, 1), F)), fresh)
