@@ -74,7 +74,7 @@ class Fault:
 
     def active(self, t_s: float) -> bool:
         """Whether it acts at this time of the flight."""
-        return self.start_s <= t_s < self.end_s
+        return self.start_s - 1e-9 <= t_s < self.end_s - 1e-9
 
 
 def parse(text: str) -> tuple[Fault, ...]:

@@ -18,6 +18,9 @@ Array = NDArray[Any]
 SUBSTEP_US = 5000  # RK4; the fastest thing here is a rotor's 40 ms
 IDLE = 0.1  # rotor speed during the chip's warm-up, and so that of a throw
 
+# At rest in the origin, as the rows of a sensed state.
+LEVEL: Array = np.array([0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0], np.float32)
+
 # One standard deviation of a motion-capture-aided estimate, by row of tinyfly.state: m, 1, m/s, rad/s.
 NOISE = np.repeat([0.001, 0.001, 0.002, 0.002], [3, 4, 3, 3])[:, None]
 
@@ -30,7 +33,7 @@ class Scenario:
     duration_s: float
     kind: str = "position"  # of set-point, with its values as in docs/protocol.md
     values: tuple[float, ...] = (0.0, 0.0, 0.0)
-    start: tuple[float, ...] = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    start: tuple[float, ...] = tuple(float(x) for x in LEVEL)
     rotor_speed: float | None = None  # at the start, fraction of full speed; that of hover when None
     airframe: str = "crazyflie"
     mass_scale: float = 1.0

@@ -1,0 +1,105 @@
+"""Does the chip fly? The bound of every error is what the pure simulation predicts, plus margin."""
+
+import numpy as np
+import pytest
+
+from tinyfly_hil.flight import Chip, Twin, fly
+from tinyfly_hil.world import Scenario, thrown
+
+MARGIN, MARGIN_M = 1.05, 0.002  # of the prediction, and on top: the chip's sines differ in the seventh digit
+HOVER_M, TRACKING_M = 0.2, 0.35  # what may be called flying at all
+
+
+def eight(period_s, duration_s=None):
+    """Up to speed in 2 s, then once round."""
+    shape = (0, 0, 0, 1, 1, period_s, 2)
+    return Scenario(f"figure-eight {period_s:g} s", duration_s or 2 + period_s, "figure_eight", shape)
+
+
+def flown(target, policy, scenario):
+    """The chip's flight, and its prediction."""
+    return fly(scenario, Chip(target)), fly(scenario, Twin(policy))
+
+
+def motors(flight):
+    return np.array(flight.motors)
+
+
+def test_a_thrown_start_ends_in_a_hover_as_predicted_to_the_bit(target, policy, figure):
+    flight, prediction = flown(target, policy, thrown(0, name="thrown"))
+    figure("hover_error_m", flight.hover_error_m)
+    assert flight.hover_error_m < HOVER_M
+    assert (motors(flight) == motors(prediction)).all()
+
+
+def test_a_figure_eight_made_on_the_chip_is_followed_as_predicted(target, policy, figure):
+    flight, prediction = flown(target, policy, eight(5.5))
+    figure("figure_eight_rmse_m", flight.rmse_m)
+    assert flight.rmse_m < TRACKING_M
+    assert flight.rmse_m < MARGIN * prediction.rmse_m + MARGIN_M
+    assert np.abs(motors(flight) - motors(prediction)).max() < 1e-3
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("period_s", [4.0, 7.0])
+def test_figure_eights_at_other_speeds(target, policy, period_s):
+    flight, prediction = flown(target, policy, eight(period_s))
+    assert flight.rmse_m < MARGIN * prediction.rmse_m + MARGIN_M
+
+
+def test_waypoints_are_reached_and_held(target, policy):
+    scenario = Scenario("waypoints", 6.0, "waypoints", (1.0, 3, 0.5, 0, 0, 0.5, 0.5, 0.2, 0, 0, 0.3))
+    flight, prediction = flown(target, policy, scenario)
+    assert flight.hover_error_m < HOVER_M
+    assert flight.rmse_m < MARGIN * prediction.rmse_m + MARGIN_M
+
+
+CONDITIONS = {
+    "wind": {"force_n": (0.015, -0.01, 0.0)},
+    "heavy": {"mass_scale": 1.15},
+    "light": {"mass_scale": 0.85},
+    "10 ms late": {"latency_s": 0.010},
+    "20 ms late": {"latency_s": 0.020},
+    "torque": {"torque_nm": (2e-5, -2e-5, 1e-5)},
+}
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_hover_under(target, policy, condition):
+    scenario = thrown(1, angle_deg=45, name=condition, **CONDITIONS[condition])
+    flight, prediction = flown(target, policy, scenario)
+    assert (motors(flight) == motors(prediction)).all()
+    assert flight.hover_error_m < HOVER_M
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("batch", range(5))
+def test_fifty_throws_are_caught(target, policy, batch):
+    for seed in range(10 * batch, 10 * batch + 10):
+        target.restart()
+        flight, prediction = flown(target, policy, thrown(100 + seed, duration_s=3.0))
+        assert (motors(flight) == motors(prediction)).all(), f"throw {100 + seed}"
+        assert flight.error_m[-1] < HOVER_M, f"throw {100 + seed}"
+
+
+@pytest.mark.parametrize("scenario", [thrown(2, duration_s=2.0), eight(5.5, 3.0)], ids=lambda s: s.name)
+def test_the_same_flight_on_the_host_build_is_identical_bit_for_bit(target, open_port, scenario):
+    with open_port("host") as host:
+        elsewhere = fly(scenario, Chip(host))
+    assert (motors(fly(scenario, Chip(target))) == motors(elsewhere)).all()
+
+
+@pytest.mark.thorough
+def test_a_long_flight_neither_drifts_nor_loses_a_frame(target, endurance_s, figure):
+    scenario = Scenario("endurance", endurance_s, "figure_eight", (0, 0, 0, 0.5, 0.5, 7.0, 2.0), noise=1.0)
+    flight = fly(scenario, Chip(target))
+    second = scenario.rate_hz * 14  # two turns
+    early, late = flight.error_m[second : 2 * second].mean(), flight.error_m[-second:].mean()
+    assert late < 1.2 * early + MARGIN_M
+    stats = target.stats()
+    line = (stats.bad_crc, stats.bad_frame, stats.bad_version, stats.sequence_gaps, stats.overruns)
+    control = (stats.guard_state, stats.guard_action, stats.stale, stats.deadline_misses)
+    assert not any(line) and not any(control)
+    assert stats.steps >= scenario.steps
+    figure("endurance_s", endurance_s)
