@@ -1,0 +1,83 @@
+"""``export(policy, to, out)``: every format, each proven in its runtime before a byte of it is kept."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tinyfly.errors import UserError
+from tinyfly.policy import Policy
+from tinyfly_export.c import write_together
+from tinyfly_export.proof import Proof
+
+FORMATS = ("c", "onnx", "tflite", "torch")
+_PACKAGES = {"onnx": ("onnx", "onnxruntime"), "tflite": ("tflite_micro",), "torch": ("torch",)}
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """One format: where its files lie and how it compared."""
+
+    format: str
+    files: list[Path]
+    proofs: list[Proof]
+
+
+def export(policy: Policy, to: str, out: str | Path) -> list[Export]:
+    """Write ``to`` (one of FORMATS, or "all") into folders of ``out`` named after the formats.
+
+    Raises UserError, with nothing written, for an unknown format, a missing package, an unwritable folder, or
+    an action that differs from the policy's by more than the format's stated bound.
+    """
+    if to not in (*FORMATS, "all"):
+        raise UserError(f"unknown format {to!r}: expected {', '.join(FORMATS)} or all")
+    wanted = FORMATS if to == "all" else (to,)
+    for name in wanted:
+        _require(name)
+    proven = [(name, *_EXPORTERS[name](policy)) for name in wanted]
+    return [Export(name, write_together(Path(out) / name, files), proofs) for name, files, proofs in proven]
+
+
+def _c(policy: Policy) -> tuple[dict[str, bytes], list[Proof]]:
+    from tinyfly_export.bundle import export_bundle
+
+    return export_bundle(policy)
+
+
+def _onnx(policy: Policy) -> tuple[dict[str, bytes], list[Proof]]:
+    from tinyfly_export.onnx import export_onnx
+
+    return export_onnx(policy)
+
+
+def _tflite(policy: Policy) -> tuple[dict[str, bytes], list[Proof]]:
+    from tinyfly.airframe import Airframe, names
+    from tinyfly_export.recorded import record
+    from tinyfly_export.tflite import export_tflite, export_tflite_int8
+
+    known = policy.airframe.get("name")
+    recorded = record(policy, Airframe.load(known if known in names() else "crazyflie"))
+    files, proofs = export_tflite(policy)
+    files_int8, proofs_int8 = export_tflite_int8(policy, recorded)
+    return files | files_int8, proofs + proofs_int8
+
+
+def _torch(policy: Policy) -> tuple[dict[str, bytes], list[Proof]]:
+    from tinyfly_export.torch import export_torch
+
+    return export_torch(policy)
+
+
+_EXPORTERS: dict[str, Any] = {"c": _c, "onnx": _onnx, "tflite": _tflite, "torch": _torch}
+
+
+def _require(name: str) -> None:
+    for package in _PACKAGES.get(name, ()):
+        try:
+            importlib.import_module(package)
+        except ImportError:
+            raise UserError(
+                f"--to {name} needs {package}: pip install -e '.[{name}]' in the project's folder"
+            ) from None
