@@ -152,8 +152,8 @@ def _texts(
         "episodes_note": "Thrown starts that no training has seen, with noise and wind. Line: median; band: "
         f"5 % to 95 %; dotted: worst. {int(first.survived.sum())} of {n} survive"
         + (f" with {subjects[0].name}." if len(subjects) > 1 else "."),
-        "maps_note": f"Hover after a throw, {robustness.EPISODES} episodes a cell: the survivors' mean error of "
-        "the last two seconds in mm (cm where said), and below it the share that survives if not all do.",
+        "maps_note": f"Hover after a throw, {robustness.EPISODES} episodes a cell: mean error of the "
+        "survivors over the last two seconds in mm (cm where said); below it their share unless all survive.",
         "learning_html": _learning(subjects),
         "motors_html": _motors(subjects, flown),
         "latency_html": _latencies(subjects, evaluations),
@@ -167,7 +167,7 @@ def _headline(flown: dict[str, list[Flown]]) -> list[tuple[str, str]]:
     return [
         (f"{hover.survived.mean():.1%}", f"of {len(hover.survived):,} thrown episodes survived"),
         (_length(_mean_error(hover)), "hover error, last 2 s"),
-        (f"{recovery.survived.mean():.0%}", "recovered from any attitude"),
+        (f"{recovery.survived.mean():.0%}", "survived a throw in any attitude"),
         (_length(_mean_error(eight)), "figure-eight error, 5.5 s"),
         (f"{motor_figures(hover)['saturated']:.1%}", "of the motor commands saturated"),
     ]

@@ -47,7 +47,7 @@ def save_figures(data: dict[str, Any], folder: Path) -> list[Path]:
             for kind in ("png", "svg"):
                 content = io.BytesIO()
                 metadata = {"Date": None} if kind == "svg" else {}
-                figure.savefig(content, format=kind, bbox_inches="tight", metadata=metadata)
+                figure.savefig(content, format=kind, metadata=metadata)
                 paths.append(write_atomically(folder / f"{_file_name(name)}.{kind}", content.getvalue()))
     return paths
 

@@ -114,7 +114,7 @@ function drawScene() {
     scene: {
       xaxis: sceneAxis("x, m", range[0]), yaxis: sceneAxis("y, m", range[1]), zaxis: sceneAxis("z, m", range[2]),
       aspectmode: "manual", aspectratio: { x: span[0] / longest, y: span[1] / longest, z: span[2] / longest },
-      camera: { eye: { x: -1.05, y: -1.3, z: 0.75 }, center: { x: 0, y: 0, z: -0.14 } },
+      camera: { eye: { x: -0.98, y: -1.22, z: 0.7 }, center: { x: 0, y: 0, z: -0.12 } },
     },
   }), CONFIG);
 }
@@ -149,7 +149,7 @@ function drawStrips() {
         line: { color: policyColor(f.policy), width: 1.2 }, hovertemplate: "%{y:.2f}<extra></extra>" }))
     : one.motor.map((m, i) => ({ x: time, y: m, mode: "lines", line: { color: color("motor-" + i), width: 1 },
         hovertemplate: `M${i + 1} %{y:.2f}<extra></extra>` }));
-  strip("strip-motor", several ? "strongest motor" : "motor commands", motors, { range: [-0.02, 1.02] });
+  strip("strip-motor", several ? "strongest motor" : "motors", motors, { range: [-0.02, 1.02] });
 }
 
 function drawLegend() {
@@ -204,7 +204,8 @@ function tick(now) {
   const elapsed = Math.max(0, now - stage.last) / 1000;
   if (elapsed > 0.02) {  // 50 frames a second are enough, and kind to a phone's battery
     stage.last = now;
-    seek(stage.time + elapsed * Number($("speed").value));
+    // A machine that draws slowly shows all of the flight, slowly.
+    seek(stage.time + Math.min(elapsed, 0.1) * Number($("speed").value));
     if (stage.time >= duration(stage.flight)) return play(false);
   }
   requestAnimationFrame(tick);
@@ -238,7 +239,7 @@ function drawEpisodes() {
     share.push({ x: e.final_mm, y: e.final_mm.map((_, i) => (100 * (i + 1)) / e.episodes), mode: "lines",
       line: { color: stroke, width: 2, shape: "hv" }, hovertemplate: `${name}%{y:.1f} % within %{x:.3g} mm<extra></extra>` });
   }
-  const log = { type: "log", dtick: 1, exponentformat: "none", fixedrange: true };
+  const log = { type: "log", fixedrange: true, tickvals: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000] };
   Plotly.react("error-time", band, layout({
     xaxis: axis("time after the throw, s", { fixedrange: true }), yaxis: axis("error, mm", log),
   }), CONFIG);
@@ -277,7 +278,8 @@ function cell(error, survival) {
 }
 
 function drawLearning() {
-  if (!data.learning.length) return $("curve").remove();
+  $("curve").hidden = !data.learning.length;
+  if (!data.learning.length) return;
   const curves = data.learning.map((c) => ({
     x: c.x, y: c.loss, mode: "lines", line: { color: policyColor(c.policy), width: 2 },
     hovertemplate: `${several ? plain(data.policies[c.policy]) + " " : ""}%{x:.3s}: %{y:.3g}<extra></extra>`,
