@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy import add, matmul, multiply, tanh
+from numpy import add, matmul, multiply, subtract, tanh
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
@@ -35,9 +35,9 @@ def initial_weights(
     input_gain: Array,
     width: int,
     hover_action: float,
-    dtype: type = np.float32,
+    dtype: type[np.floating] = np.float32,
 ) -> Weights:
-    """Uniform, small at the output so that the first policy hovers; ``input_gain`` scales each input's column."""
+    """Uniform, small at the output: the first policy hovers. ``input_gain`` scales the input's columns."""
 
     def uniform(rows: int, columns: int, scale: float) -> Array:
         return (rng.uniform(-1, 1, (rows, columns)) * scale).astype(dtype)
@@ -69,27 +69,36 @@ class Actor:
         self.history, self.slots, self.differentiable = 4 * history, history, differentiable
         self.actions = zeros(history + steps, 4, n)
         self.input = zeros(steps + 1, inputs, n)
-        self.hidden = tuple(
-            np.ones((steps, width + 1, n), dtype) for _ in range(2)
-        )  # the ones are the biases' input
+        # The last row, of ones, is the biases' input.
+        self.hidden: tuple[Array, Array] = (
+            np.ones((steps, width + 1, n), dtype),
+            np.ones((steps, width + 1, n), dtype),
+        )
         # Adjoints before each tanh, and of every action.
         self.adjoint = (zeros(steps, width, n), zeros(steps, width, n), zeros(steps, 4, n))
         self.action_adjoint = zeros(history + steps, 4, n)
-        self.slope = tuple(np.empty_like(x) for x in self.adjoint)
-        self._hidden = zeros(width, n)
+        self._hidden, self._four = zeros(width, n), zeros(4, n)
         self._back = zeros(4 * history + differentiable, n)
         self._back_history = self._back[: 4 * history].reshape(history, 4, n)
         self.back = self._back[4 * history :]  # adjoint of the input's differentiable rows, after `reverse`
         past, a = self.actions, self.action_adjoint
         self._forward_views = [
-            (past[t : t + history].reshape(4 * history, n), self.input[t], past[history + t])
-            + tuple(v for h in self.hidden for v in (h[t], h[t, :width]))
+            (
+                past[t : t + history].reshape(4 * history, n),
+                self.input[t],
+                past[history + t],
+                *(view for h in self.hidden for view in (h[t], h[t, :width])),
+            )
             for t in range(steps)
         ]
         self._reverse_views = [
-            tuple(x[t] for x in self.adjoint)
-            + tuple(x[t] for x in self.slope)
-            + (a[history + t], a[t : t + history])
+            (
+                *(x[t] for x in self.adjoint),
+                *(h[t, :width] for h in self.hidden),
+                past[history + t],
+                a[history + t],
+                a[t : t + history],
+            )
             for t in range(steps)
         ]
 
@@ -115,24 +124,15 @@ class Actor:
         tanh(action, out=action)
 
     def reverse(self, t: int) -> None:
-        """Adjoint of step t's action, from `action_adjoint`, -> of `input[t]`, in `back`; the history's is added."""
-        one, two, last, slope_1, slope_2, slope_3, action, history = self._reverse_views[t]
-        multiply(action, slope_3, out=last)
+        """Adjoint of step t's action, in `action_adjoint`, -> of its history and of `input[t]` (`back`)."""
+        one, two, last, y_1, y_2, y_3, action, history = self._reverse_views[t]
+        _through_tanh(action, y_3, self._four, last)
         matmul(self._last_t, last, out=two)
-        multiply(two, slope_2, out=two)
+        _through_tanh(two, y_2, self._hidden, two)
         matmul(self._second_t, two, out=one)
-        multiply(one, slope_1, out=one)
+        _through_tanh(one, y_1, self._hidden, one)
         matmul(self._first_t, one, out=self._back)
         add(history, self._back_history, out=history)
-
-    def prepare_reverse(self, steps: int) -> None:
-        """tanh' = 1 - tanh^2 of all steps at once."""
-        width = self.slope[0].shape[1]
-        outputs = [h[:steps, :width] for h in self.hidden]
-        outputs.append(self.actions[self.slots : self.slots + steps])
-        for slope, y in zip(self.slope, outputs, strict=True):
-            multiply(y, y, out=slope[:steps])
-            np.subtract(1, slope[:steps], out=slope[:steps])
 
     def gradient(self, steps: int) -> Weights:
         """Derivative of the loss by the weights, after the reverse pass over ``steps`` steps."""
@@ -147,6 +147,13 @@ class Actor:
             _outer(two, self.hidden[0][:steps]),
             _outer(last, self.hidden[1][:steps]),
         )
+
+
+def _through_tanh(adjoint: Array, y: Array, scratch: Array, out: Array) -> None:
+    """Adjoint of y = tanh(x) -> adjoint of x, times 1 - y^2."""
+    multiply(y, y, out=scratch)
+    multiply(scratch, adjoint, out=scratch)
+    subtract(adjoint, scratch, out=out)
 
 
 def _outer(adjoint: Array, x: Array) -> Array:

@@ -19,7 +19,6 @@ from tinyfly.rollout import Rollout
 
 Array = NDArray[np.floating]
 
-OUTPUTS = ROWS + 4  # state rows and rotor speeds
 RANDOM_FEATURES = 64
 FORGET = 0.8  # weight of an update's sums in the next one's
 RIDGE = 0.01  # of the mean diagonal
@@ -29,16 +28,16 @@ class CostateCritic:
     """costate / (environments * horizon) = matrix @ features."""
 
     def __init__(self, rollout: Rollout, rng: np.random.Generator) -> None:
-        self.rollout = rollout
+        self.rollout, self.outputs = rollout, len(rollout.adjoint.all)
         plain = len(self._plain(0))
         self.random = (rng.standard_normal((RANDOM_FEATURES, plain)) / np.sqrt(12)).astype(np.float32)
         n = plain + RANDOM_FEATURES
-        self.gram, self.moment = np.eye(n) * 0.01, np.zeros((OUTPUTS, n))
-        self.matrix = np.zeros((OUTPUTS, n), np.float32)
+        self.gram, self.moment = np.eye(n) * 0.01, np.zeros((self.outputs, n))
+        self.matrix = np.zeros((self.outputs, n), np.float32)
         self.typical = 0.0  # median size of a costate
 
     def predict(self, t: int) -> Array:
-        """(22, n) costates of the states at step t of the window."""
+        """(outputs, n) costates of the states at step t of the window."""
         return self.matrix @ self.features(t)
 
     def features(self, t: int) -> Array:
@@ -47,7 +46,7 @@ class CostateCritic:
         return np.concatenate([plain, np.tanh(self.random @ plain)])
 
     def fit(self, features: Array, costates: Array) -> None:
-        """One update: (features, m) and (22, m) targets, large ones weighted down as Cauchy's loss does."""
+        """One update from (features, m) to (outputs, m); large ones weigh less, as in Cauchy's loss."""
         size = np.sqrt(np.einsum("ij,ij->j", costates, costates))
         median = float(np.median(size))
         self.typical = 0.9 * self.typical + 0.1 * median if self.typical else median
@@ -77,5 +76,7 @@ class CostateCritic:
             5 * np.einsum("jin,in->jn", rotation, x[POSITION]),
             2 * np.einsum("jin,in->jn", rotation, x[VELOCITY]),
             e.privileged,
+            2 * r.actor.input[t, ROWS : r.differentiable],  # the integral
+            r.actor.input[t, r.differentiable + 1 :],  # the reference, now and ahead
         ]
         return np.concatenate(parts)

@@ -45,7 +45,9 @@ class Episodes:
     frequency: Array  # rad/s
     phase: Array  # rad, at the start of the window
 
-    def __init__(self, task: Task, n: int, rng: np.random.Generator, dtype: type = np.float32) -> None:
+    def __init__(
+        self, task: Task, n: int, rng: np.random.Generator, dtype: type[np.floating] = np.float32
+    ) -> None:
         self.task, self.n, self.dtype, self._rng = task, n, dtype, rng
         self.slots = 1 + int(np.ceil(task.latency_s / DT - 1e-9))
         self._drawn, self._states = self._draw(BATCH)
@@ -163,7 +165,7 @@ class Episodes:
         return weight[self.slots - 1 :: -1], delay
 
     def _bias(self, k: int) -> Array:
-        """Errors of the state estimate that stay: rates, velocities, and a small tilt of the rotation matrix."""
+        """Errors of the state estimate that stay: rates, velocities, a small tilt of the rotation matrix."""
         rng, noise, bias = self._rng, self.task.noise, np.zeros((18, k))
         bias[0:3] = rng.standard_normal((3, k)) * noise.rate_bias_rad_s
         bias[6:9] = rng.standard_normal((3, k)) * noise.velocity_bias_m_s

@@ -13,7 +13,7 @@ from tinyfly.actor import Weights
 
 Array = NDArray[np.floating]
 
-# Quintic x -> a x + b x^3 + c x^5 that drives singular values towards 1, tuned by Muon's author for few steps.
+# x -> a x + b x^3 + c x^5 drives singular values towards 1; tuned by Muon's author for few steps.
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 NEWTON_SCHULZ_STEPS = 5
 
@@ -38,7 +38,7 @@ class Muon:
         self.velocity = [np.zeros_like(w) for w in weights]
 
     def step(self, weights: Weights, gradient: Weights, rate: float) -> None:
-        """One update with Nesterov momentum; the step's size is ``rate * sqrt(outputs)``, whatever the gradient's."""
+        """One update with Nesterov momentum, of size ``rate * sqrt(outputs)`` whatever the gradient's."""
         for w, g, v in zip(weights, gradient, self.velocity, strict=True):
             v *= self.momentum
             v += g

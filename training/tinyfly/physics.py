@@ -33,7 +33,7 @@ MIXER = np.array([[1, 1, 1, 1]] * 3 + [[-1, -1, 1, 1], [-1, 1, 1, -1], [-1, 1, -
 
 
 class Physics:
-    """The environments of ``episodes``, up to `steps` steps. The tape of states is kept; `reverse` reads it."""
+    """The environments of ``episodes``, up to ``steps`` steps; `reverse` reads the tape `forward` left."""
 
     def __init__(self, episodes: Episodes, steps: int) -> None:
         n, dtype = episodes.n, episodes.dtype
@@ -127,7 +127,7 @@ class Physics:
         add(s.position, self._three, out=s.position_next)
 
     def reverse(self, t: int, a: Adjoint, command: Array) -> None:
-        """Adjoint of state t + 1 -> adjoint of state t, both in ``a``, and of the command into ``command``."""
+        """Adjoint of state t + 1 -> of state t, both in ``a``, and of the command, in ``command``."""
         s, c, b = self.steps[t], self.constants, self.reverse_scratch
         # position, velocity
         multiply(a.position, self._half_dt, out=b.three)
@@ -180,21 +180,17 @@ class Physics:
 
 
 class Adjoint:
-    """Derivative of the loss by the state: (22, n), rows as the state's, then four rotor speeds."""
+    """Derivative of the loss by the state: its rows, then four rotor speeds, then ``extra`` rows."""
 
-    def __init__(self, n: int, dtype: type) -> None:
-        self.all = np.zeros((ROWS + 4, n), dtype)
-        self.state, self.rotor = self.all[:ROWS], self.all[ROWS:]
+    def __init__(self, n: int, extra: int, dtype: type[np.floating]) -> None:
+        self.all: Array = np.zeros((ROWS + 4 + extra, n), dtype)
+        self.state, self.rotor, self.extra = self.all[:ROWS], self.all[ROWS : ROWS + 4], self.all[ROWS + 4 :]
         self.rate, self.position, self.velocity = self.all[RATE], self.all[POSITION], self.all[VELOCITY]
         self.rotation = self.all[ROTATION].reshape(3, 3, n)
 
 
 class Step:
     """Views of the tape for one step. `_1`, `_2`: cyclically shifted by one, two; `_pair`: both, stacked."""
-
-    __slots__ = tuple(
-        ["rotor", "lead", "rotor_next", "rotor_sum", "wrench", "thrust", "torque", "rate", "rate_1", "rate_2", "rate_next", "rate_pad_next", "rate_head_next", "rates", "rates_next", "half_angle", "rotation_pair", "half_angle_pair", "rotation", "middle", "middle_pad", "middle_head", "middle_pair", "rotation_next", "rotation_pad_next", "rotation_head_next", "middle_z", "velocity", "velocity_next", "push", "position", "position_next", "half_angle_pair_reversed", "frames_1", "frames_2", "slope", "lag", "rate_pair_reversed"]
-    )
 
     def __init__(self, p: Physics, t: int) -> None:
         n, x, y = p.n, p.tape[t], p.tape[t + 1]
@@ -233,7 +229,7 @@ class Step:
 class ReverseScratch:
     """Where the reverse pass keeps what it needs within a step; windows as in `Step`."""
 
-    def __init__(self, n: int, dtype: type) -> None:
+    def __init__(self, n: int, dtype: type[np.floating]) -> None:
         def zeros(*shape: int) -> Array:
             return np.zeros(shape, dtype)
 

@@ -29,22 +29,28 @@ LOST_RAD_S = 25.0  # and such a one starts afresh in the next
 class Rollout:
     """n environments of a task, up to ``steps`` steps at a time."""
 
-    def __init__(self, task: Task, n: int, steps: int, rng: np.random.Generator, dtype: type = np.float32):
+    def __init__(
+        self, task: Task, n: int, steps: int, rng: np.random.Generator, dtype: type[np.floating] = np.float32
+    ):
         self.task, self.n, self.rng, self.dtype = task, n, rng, dtype
+        self.cost = task.loss  # the trainer turns its weights up as it goes
         c = task.contract
         channels = {channel.name: channel for channel in c.channels}
         self.integral = c.integral
         self.differentiable = ROWS + (3 if c.integral else 0)
         self.previews = [0] * ("reference_acceleration" in channels) + [round(s / DT) for s in c.preview_s]
         self.acceleration_scale = channels["reference_acceleration"].scale if self.previews else 0.0
-        inputs = self.differentiable + 1 + 3 * len(self.previews)
+        self.velocity_scale = (
+            channels["reference_velocity"].scale if "reference_velocity" in channels else 0.0
+        )
+        inputs = self.differentiable + 1 + 3 * (len(self.previews) + bool(self.velocity_scale))
         self.episodes = Episodes(task, n, rng, dtype)
         self.physics = Physics(self.episodes, steps)
         self.actor = Actor(n, steps, c.history_length, inputs, self.differentiable, task.recipe.width, dtype)
         self.actor.input[:, self.differentiable] = 1
         self.noise_bank, self.gust_bank = _noise(task, rng, n, dtype), _gusts(task, rng, n, dtype)
         self.noise = np.zeros((steps, ROWS, n), dtype)
-        self.adjoint = Adjoint(n, dtype)
+        self.adjoint = Adjoint(n, self.differentiable - ROWS, dtype)  # extra: of the integral
         self.pull = np.zeros(
             (steps, ROWS, n), dtype
         )  # derivative of each step's cost by the state it leads to
@@ -77,7 +83,7 @@ class Rollout:
         )
 
     def advance(self, share: float) -> None:
-        """Carry every environment on from the end of the last window; restart a share of them, and the lost."""
+        """Fly on from the end of the last window; a share of the environments, and the lost, start afresh."""
         h, slots = self.steps, self.actor.slots
         x = self.physics.state[h]
         with np.errstate(invalid="ignore"):
@@ -129,8 +135,8 @@ class Rollout:
     ) -> Weights:
         """Gradient of the mean loss by the weights.
 
-        ``terminal`` (22, n) is the adjoint of the last state. ``record`` (k, 22, n) receives the adjoints of
-        the states at 0, every, 2 every ...
+        ``terminal`` (rows, n; see `Adjoint`) is the adjoint of the last state. ``record`` (k, rows, n)
+        receives the adjoints of the states at 0, every, 2 every ...
         """
         actor, physics, a, command = self.actor, self.physics, self.adjoint, self._command
         latency, delayed, three = self.episodes.latency, self._delayed, self._three
@@ -138,7 +144,6 @@ class Rollout:
         a.all[:] = 0 if terminal is None else terminal
         back_state, back_integral = actor.back[:ROWS], actor.back[ROWS:]
         back_position, back_clipped = actor.back[POSITION], actor.back[CLIPPED]
-        integral_adjoint = np.zeros_like(three)
         limit = self.task.recipe.adjoint_limit / (self.n * steps)
         for t in range(steps - 1, -1, -1):
             add(a.state, self.pull[t], out=a.state)
@@ -153,8 +158,8 @@ class Rollout:
                 add(recent[0], command, out=recent[0])
             actor.reverse(t)
             if self.integral:
-                multiply(integral_adjoint, self.integrates[t], out=three)
-                add(integral_adjoint, back_integral, out=integral_adjoint)
+                multiply(a.extra, self.integrates[t], out=three)
+                add(a.extra, back_integral, out=a.extra)
                 add(back_position, three, out=back_position)
             multiply(back_clipped, self.unclipped[t], out=back_clipped)
             add(a.state, back_state, out=a.state)
@@ -191,7 +196,7 @@ class Rollout:
 
     def loss(self, steps: int) -> float:
         """Mean over steps and environments of the loss that ``reverse`` differentiates."""
-        w, x, slots = self.task.loss, self.physics.state[1 : steps + 1], self.actor.slots
+        w, x, slots = self.cost, self.physics.state[1 : steps + 1], self.actor.slots
         a = self.actor.actions
         total = w.position * np.square(x[:, POSITION]).sum() + w.velocity * np.square(x[:, VELOCITY]).sum()
         total += w.rate * np.square(x[:, RATE]).sum() + w.attitude * ((3 - x[:, DIAGONAL].sum(1)) / 4).sum()
@@ -209,19 +214,19 @@ class Rollout:
         if self.task.wind.gust:
             push += e.gust * self.gust_bank[first : first + steps]
         if self.task.paths:
-            velocity, acceleration = e.references(steps + 1 + max(self.previews, default=0))
+            velocity, acceleration = e.references(steps + 2 + max(self.previews, default=0))
             push -= np.diff(velocity[: steps + 1], axis=0)
             push -= velocity[:steps] * (1 - e.keep)
-            for k, ahead in enumerate(self.previews):
+            seen = [velocity * self.velocity_scale] if self.velocity_scale else []
+            seen += [acceleration[k : k + steps + 1] * self.acceleration_scale for k in self.previews]
+            for k, values in enumerate(seen):
                 row = self.differentiable + 1 + 3 * k
-                out = self.actor.input[:steps, row : row + 3]
-                multiply(acceleration[ahead : ahead + steps], self.acceleration_scale, out=out)
+                self.actor.input[: steps + 1, row : row + 3] = values[: steps + 1]
 
     def _prepare_reverse(self, steps: int) -> None:
         """Everything about the reverse pass that does not have to wait for the step after it."""
         self.physics.prepare_reverse(steps)
-        self.actor.prepare_reverse(steps)
-        w, mean, slots = self.task.loss, 2 / (self.n * steps), self.actor.slots
+        w, mean, slots = self.cost, 2 / (self.n * steps), self.actor.slots
         weight = np.zeros((ROWS, self.n), self.dtype)
         weight[RATE], weight[POSITION], weight[VELOCITY] = w.rate * mean, w.position * mean, w.velocity * mean
         multiply(self.physics.state[1 : steps + 1], weight, out=self.pull[:steps])
@@ -250,7 +255,7 @@ def _limit_columns(x: Array, limit: float) -> None:
     np.divide(x, size, out=x)
 
 
-def _noise(task: Task, rng: np.random.Generator, n: int, dtype: type) -> Array:
+def _noise(task: Task, rng: np.random.Generator, n: int, dtype: type[np.floating]) -> Array:
     """(BANK, 18, n) white observation noise. A quaternion's noise counts twice in a rotation matrix."""
     std = np.empty((ROWS, 1))
     std[RATE], std[POSITION] = task.noise.rate_rad_s, task.noise.position_m
@@ -258,7 +263,7 @@ def _noise(task: Task, rng: np.random.Generator, n: int, dtype: type) -> Array:
     return (rng.standard_normal((BANK, ROWS, n), np.float32) * std).astype(dtype)
 
 
-def _gusts(task: Task, rng: np.random.Generator, n: int, dtype: type) -> Array:
+def _gusts(task: Task, rng: np.random.Generator, n: int, dtype: type[np.floating]) -> Array:
     """(BANK, 3, n) of an Ornstein-Uhlenbeck process with variance 1."""
     keep = np.exp(-DT / task.wind.gust_s)
     gusts = rng.standard_normal((BANK, 3, n), np.float32).astype(dtype)

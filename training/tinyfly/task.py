@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 from tinyfly.airframe import Airframe
 from tinyfly.contract import Channel, Contract, Integral, paper_contract
@@ -35,6 +35,12 @@ class Loss:
     action: float = 0.05  # deviation from hover
     change: float = 2.0  # action minus previous action
 
+    def between(self, other: Loss, share: float) -> Loss:
+        """Geometrically between this and another, 0..1."""
+        return Loss(
+            *(getattr(self, f.name) ** (1 - share) * getattr(other, f.name) ** share for f in fields(Loss))
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -44,6 +50,7 @@ class Recipe:
     environments: int = 64
     horizon: tuple[int, int] = (30, 60)
     grow: float = 0.6
+    harden: Range = (0.3, 0.8)
     rate: float = 0.03
     rate_end: float = 0.001
     momentum: float = 0.85
@@ -67,6 +74,7 @@ class Task:
     latency_s: float = 0.0  # uniform from none to this
     paths: Paths | None = None
     loss: Loss = field(default_factory=Loss)
+    final_loss: Loss | None = None  # what the loss becomes from the first to the second of `recipe.harden`
     recipe: Recipe = field(default_factory=Recipe)
 
 

@@ -1,4 +1,4 @@
-"""The training loop: fly a window, walk it back, fit the critic, turn the weights. And what to do when it fails."""
+"""The training loop: fly a window, walk it back, fit the critic, turn the weights; then judge the result."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ import tinyfly
 from tinyfly.actor import Weights, initial_weights
 from tinyfly.airframe import Airframe
 from tinyfly.console import Report
-from tinyfly.critic import OUTPUTS, CostateCritic
+from tinyfly.critic import CostateCritic
 from tinyfly.errors import UserError
 from tinyfly.network import Layer
 from tinyfly.optimizer import Muon
 from tinyfly.physics import POSITION, ROTATION, VELOCITY
 from tinyfly.policy import Policy
 from tinyfly.rollout import Rollout
-from tinyfly.task import Recipe, Task, make_task
+from tinyfly.task import Loss, Recipe, Task, make_task
 
 RECORD_EVERY = 8  # steps between the states whose costates the critic learns from
 RAMP = 0.2  # share of the updates over which the critic's word comes to count
 WARM_UP = 3  # updates
 GRADIENT_LIMIT = 1.0  # norm
+REFERENCE_CHANNELS = ("reference_velocity", "reference_acceleration", "acceleration_preview")
 ACCEPT_ENVIRONMENTS, ACCEPT_STEPS, ACCEPT_ERROR_M, ACCEPT_SHARE = 128, 300, 0.5, 0.95
 
 
@@ -85,11 +86,12 @@ def optimise(task: Task, seed: int, progress: Report | None = None) -> tuple[Wei
         rng[1], rollout.actor.history, input_gain(rollout), r.width, task.contract.hover_action
     )
     optimizer, critic = Muon(weights, r.momentum), CostateCritic(rollout, rng[2]) if r.critic else None
-    record = np.empty((1 + max(r.horizon) // RECORD_EVERY, OUTPUTS, r.environments), np.float32)
+    record = np.empty((1 + max(r.horizon) // RECORD_EVERY, *rollout.adjoint.all.shape), np.float32)
     env_steps = 0
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for update in range(r.updates):
             steps = horizon(r, update)
+            rollout.cost = loss_weights(task, update)
             if update:
                 rollout.advance(r.reset)
             rollout.forward(weights, steps)
@@ -127,6 +129,13 @@ def horizon(r: Recipe, update: int) -> int:
     """Steps of this update's window: grows, since long windows of a bad policy teach little."""
     first, last = r.horizon
     return int(first + (last - first) * min(1.0, update / (r.updates * r.grow)))
+
+
+def loss_weights(task: Task, update: int) -> Loss:
+    """This update's: easy at first where the task says so."""
+    first, last = task.recipe.harden
+    share = min(1.0, max(0.0, (update / task.recipe.updates - first) / (last - first)))
+    return task.loss.between(task.final_loss, share) if task.final_loss else task.loss
 
 
 def learning_rate(r: Recipe, update: int) -> float:
@@ -170,8 +179,11 @@ def layers(task: Task, w: Weights) -> tuple[Layer, ...]:
         "position_integral": range(ROTATION.stop, ROTATION.stop + 3),
     }
     one = ROTATION.stop + (3 if c.integral else 0)
-    columns["reference_acceleration"] = range(one + 1, one + 4)
-    columns["acceleration_preview"] = range(one + 4, one + 4 + 3 * len(c.preview_s))
+    reference = one + 1
+    for channel in c.channels:  # the reference's rows follow the ones in the contract's order
+        if channel.name in REFERENCE_CHANNELS:
+            columns[channel.name] = range(reference, reference + channel.size)
+            reference += channel.size
     order = [
         i if channel.name == "action_history" else past + i
         for channel in c.channels

@@ -1,0 +1,206 @@
+"""The hand-written reverse pass is the rollout's exact derivative, and the rollout is the true physics."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tinyfly import task as tasks
+from tinyfly.actor import initial_weights
+from tinyfly.airframe import Airframe
+from tinyfly.contract import Integral
+from tinyfly.disturbance import Noise, Wind
+from tinyfly.dynamics import Dynamics
+from tinyfly.episodes import DT, rotation_matrices
+from tinyfly.physics import POSITION, RATE, ROTATION, VELOCITY, Physics
+from tinyfly.population import Fixed
+from tinyfly.rollout import Rollout
+from tinyfly.start import Start
+
+STEPS, ENVIRONMENTS = 30, 6
+
+
+def crazyflie_task():
+    """Everything that has a derivative at once; limits tight enough that some inputs are clipped."""
+    task = tasks.with_recipe(tasks.crazyflie(Airframe.load("crazyflie")), adjoint_limit=1e9, width=16)
+    channels = tuple(
+        replace(c, limit={"position_error": 0.15, "velocity_error": 0.9}.get(c.name, c.limit))
+        for c in task.contract.channels
+    )
+    return replace(
+        task,
+        contract=replace(task.contract, channels=channels, integral=Integral(2.0, 0.1, 2.0)),
+        starts=((1.0, Start(rate_rad_s=8.0)),),
+        latency_s=0.022,
+        wind=Wind(gust=0.05),
+        noise=Noise(tilt_bias_rad=0.02, rate_bias_rad_s=0.05),
+    )
+
+
+def paper_task():
+    return tasks.with_recipe(tasks.paper(Airframe.load("crazyflie")), adjoint_limit=1e9, width=16)
+
+
+def flown(task):
+    """A rollout in float64, weights large enough to act, and a function that flies it again."""
+    rollout = Rollout(task, ENVIRONMENTS, STEPS, np.random.default_rng(1), np.float64)
+    inputs = np.ones(rollout.actor.input.shape[1])
+    weights = initial_weights(
+        np.random.default_rng(0), rollout.actor.history, inputs, task.recipe.width, 0.3, np.float64
+    )
+    weights.last[:, :-1] *= 10
+
+    def fly():
+        rollout.rng = np.random.default_rng(5)
+        rollout.forward(weights, STEPS)
+        return rollout.loss(STEPS)
+
+    fly()
+    return rollout, weights, fly
+
+
+@pytest.mark.parametrize("make_task", [paper_task, crazyflie_task])
+def test_gradient_equals_finite_differences(make_task):
+    rollout, weights, fly = flown(make_task())
+    gradient = rollout.reverse(STEPS)
+    rng = np.random.default_rng(3)
+    for w, g in zip(weights, gradient, strict=True):
+        for _ in range(4):
+            direction = rng.standard_normal(w.shape)
+            start, h = w.copy(), 1e-6
+            w[:] = start + h * direction
+            above = fly()
+            w[:] = start - h * direction
+            below = fly()
+            w[:] = start
+            assert np.vdot(g, direction) == pytest.approx((above - below) / (2 * h), rel=2e-5, abs=1e-7)
+
+
+def test_the_case_exercises_every_branch():
+    rollout, _, _ = flown(crazyflie_task())
+    rollout.reverse(STEPS)
+    lead = rollout.physics.lead[:STEPS]
+    assert (lead > 0).any() and (lead < 0).any(), "rotors speed up and slow down"
+    assert (rollout.episodes.rise_more != 0).any(), "at different rates"
+    assert (rollout.episodes.keep < 1).any() and np.ptp(rollout.episodes.latency[-1]) > 0
+    assert np.abs(rollout.physics.state[:, RATE]).max() > 5, "gyroscopic terms matter"
+    for mask in (rollout.unclipped, rollout.integrates):
+        assert (mask[:STEPS] == 0).any() and (mask[:STEPS] != 0).any(), (
+            "some inputs are clipped, some are not"
+        )
+
+
+@pytest.mark.parametrize("make_task", [paper_task, crazyflie_task])
+def test_gradient_equals_torch_autograd(make_task):
+    torch = pytest.importorskip("torch")
+    task = make_task()
+    rollout, weights, fly = flown(task)
+    gradient = rollout.reverse(STEPS)
+    parameters = [torch.tensor(w, requires_grad=True) for w in weights]
+    loss = torch_loss(torch, task, rollout, parameters)
+    assert loss.item() == pytest.approx(fly(), rel=1e-9)
+    loss.backward()
+    for p, g in zip(parameters, gradient, strict=True):
+        np.testing.assert_allclose(g, p.grad.numpy(), rtol=1e-6, atol=1e-9 * np.abs(g).max())
+
+
+def torch_loss(torch, task, rollout, parameters):
+    """The same flight, written plainly: matrices per environment, no tapes, no windows."""
+    e, t64 = rollout.episodes, lambda x: torch.tensor(np.ascontiguousarray(x), dtype=torch.float64)
+    first, second, last = parameters
+    x0 = t64(rollout.physics.state[0].T)  # (n, 18)
+    w, p, v = x0[:, RATE], x0[:, POSITION], x0[:, VELOCITY]
+    rotation = x0[:, ROTATION].reshape(-1, 3, 3).transpose(1, 2)
+    rotor, actions = t64(rollout.physics.rotor[0].T), [t64(a.T) for a in rollout.actor.actions[:32]]
+    noise, push, extra = t64(rollout.noise), t64(rollout.physics.push), t64(rollout.actor.input)
+    limits = t64(rollout._limits.T)
+    integral = t64(rollout.actor.input[0, 18 : rollout.differentiable].T)
+    mixer = torch.tensor([[1, 1, 1, 1], [-1, -1, 1, 1], [-1, 1, 1, -1], [-1, 1, -1, 1]], dtype=torch.float64)
+    scale, offset = t64(e.scale.T[:, 2:]), t64(e.offset.T[:, 2:])
+    rise, fall = t64((e.fall + e.rise_more).T), t64(e.fall.T)
+    loss, cost, one = 0.0, task.loss, torch.ones(ENVIRONMENTS, 1, dtype=torch.float64)
+    for t in range(STEPS):
+        seen = torch.cat([w, p, v, rotation.transpose(1, 2).reshape(-1, 9)], 1) + noise[t].T
+        clipped = torch.maximum(torch.minimum(seen[:, 3:9], limits), -limits)
+        seen = torch.cat([seen[:, :3], clipped, seen[:, 9:]], 1)
+        inputs = torch.cat([*actions[-32:], seen, integral, extra[t, rollout.differentiable :].T], 1)
+        if rollout.integral:
+            k = rollout.integral
+            integral = integral + k.gain_per_s * DT * seen[:, 3:6].clamp(-k.error_limit_m, k.error_limit_m)
+        h = torch.tanh(inputs @ first.T)
+        h = torch.tanh(torch.cat([h, one], 1) @ second.T)
+        actions.append(torch.tanh(torch.cat([h, one], 1) @ last.T))
+        late = len(e.latency)
+        command = sum(t64(e.latency[i].T) * actions[len(actions) - late + i] for i in range(late))
+        lead = command - rotor
+        after = rotor + torch.where(lead > 0, rise, fall) * lead
+        both = rotor + after
+        wrench = (both * (t64(e.curve_2.T) * both + t64(e.curve_1.T))) @ mixer.T * scale + offset
+        gyro = t64(e.gyro.T) * torch.stack([w[:, 1] * w[:, 2], w[:, 2] * w[:, 0], w[:, 0] * w[:, 1]], 1)
+        w_after = w + wrench[:, 1:] - gyro
+        half = (w + w_after) * DT / 4
+        middle = rotation + torch.linalg.cross(rotation, half[:, None].expand_as(rotation), dim=2)
+        turn = 2 * torch.linalg.cross(middle, half[:, None].expand_as(rotation), dim=2)
+        v_after = v * t64(e.keep.T) + middle[:, :, 2] * wrench[:, :1] + push[t].T
+        p = p + (v + v_after) * DT / 2
+        rotation, rotor, w, v = rotation + turn, after, w_after, v_after
+        change = actions[-1] - actions[-2]
+        trace = rotation.diagonal(dim1=1, dim2=2).sum(1)
+        loss = loss + cost.position * (p**2).sum() + cost.velocity * (v**2).sum() + cost.rate * (w**2).sum()
+        loss = loss + cost.attitude * ((3 - trace) / 4).sum() + cost.change * (change**2).sum()
+        loss = loss + cost.action * ((actions[-1] - t64(e.hover_action.T)) ** 2).sum()
+    return loss / (STEPS * ENVIRONMENTS)
+
+
+def test_training_integrator_follows_rk4_through_half_a_second():
+    airframe = Airframe.load("crazyflie")
+    task = replace(paper_task(), population=Fixed(airframe), wind=Wind(force=0, torque_m=0))
+    rollout = Rollout(task, 64, 50, np.random.default_rng(2), np.float64)
+    physics, truth = rollout.physics, Dynamics(airframe, 64, DT, np.float64)
+    physics.push[:] = np.array([[0], [0], [-9.81 * DT]])
+    state = true_states(rollout)
+    rng = np.random.default_rng(0)
+    command = 0.5 + 0.01 * rng.standard_normal((4, 64))
+    for t in range(50):
+        physics.forward(t, command)
+        truth.step(state, (command + 1) / 2)
+    ours = physics.state[50]
+    travelled = np.abs(state[0:3] - physics.state[0, POSITION]).max()
+    assert np.abs(ours[POSITION] - state[0:3]).max() < 0.01 * travelled
+    rotation = rotation_matrices(state[3:7]).transpose(1, 0, 2).reshape(9, 64)
+    assert np.abs(ours[ROTATION] - rotation).max() < 0.02
+
+
+def test_training_integrator_is_second_order():
+    """Halving the angle turned per step quarters the error of a free rotation."""
+
+    def error(rate):
+        task = replace(paper_task(), wind=Wind(force=0, torque_m=0))
+        rollout = Rollout(task, 2, 2, np.random.default_rng(0), np.float64)
+        p: Physics = rollout.physics
+        start = np.zeros((18, 2))
+        start[RATE] = np.array([[0.3], [0.5], [0.8]]) * rate
+        start[ROTATION] = np.eye(3).reshape(9, 1)
+        p.start(np.arange(2), start, np.full((4, 2), 0.3))
+        rollout.episodes.gyro[:] = 0
+        p.forward(0, np.full((4, 2), 0.3))
+        angle = start[RATE, 0] * DT
+        size = np.linalg.norm(angle)
+        k = np.cross(np.eye(3), angle / size)
+        true = np.eye(3) + np.sin(size) * k + (1 - np.cos(size)) * k @ k
+        return np.abs(p.state[1, ROTATION, 0].reshape(3, 3).T - true).max()
+
+    assert error(10) / error(5) == pytest.approx(8, rel=0.1)  # per step: third order
+
+
+def true_states(rollout):
+    """The rollout's start states as `dynamics` wants them: (17, n)."""
+    x = rollout.physics.state[0]
+    columns = x[ROTATION].reshape(3, 3, -1)  # [column, row]
+    r = columns.transpose(1, 0, 2)
+    w = np.sqrt(np.maximum(0, 1 + r[0, 0] + r[1, 1] + r[2, 2])) / 2
+    q = np.stack(
+        [w, (r[2, 1] - r[1, 2]) / (4 * w), (r[0, 2] - r[2, 0]) / (4 * w), (r[1, 0] - r[0, 1]) / (4 * w)]
+    )
+    rotor = (rollout.physics.rotor[0] + 1) / 2
+    return np.concatenate([x[POSITION], q, x[VELOCITY], x[RATE], rotor])
