@@ -1,0 +1,172 @@
+"""Evaluation: what counts as lost, that cases are held out and the same for all, what is refused."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from tinyfly.airframe import Airframe
+from tinyfly.contract import Contract, paper_contract
+from tinyfly.controllers import PaperPolicy
+from tinyfly.disturbance import STILL
+from tinyfly.errors import UserError
+from tinyfly.evaluate import SCENARIOS, compare, evaluate, fly_scenario
+from tinyfly.flight import Conditions, fly
+from tinyfly.trajectory import Hover, sample
+
+PAPER = Airframe.load("crazyflie")
+
+
+@dataclass
+class Constant:
+    """Always the same action; remembers what it was shown."""
+
+    action: float
+    contract: Contract = field(default_factory=paper_contract)
+    seen: list = field(default_factory=list)
+
+    def act(self, observation):
+        self.seen.append(observation[128:].copy())
+        return np.full((4, observation.shape[1]), self.action, np.float32)
+
+
+def test_falling_is_lost_and_costs_the_bound():
+    row = fly_scenario(Constant(-1.0), PAPER, "hover", episodes=20).row()
+    assert row["survival"] == 0
+    assert row["hover_error_m"] == 2.0
+
+
+def test_not_a_number_is_lost():
+    outcome = fly_scenario(Constant(np.nan), PAPER, "hover", episodes=5)
+    assert not outcome.survived.any()
+
+
+def test_free_fall_in_the_evaluator_is_free_fall():
+    """Rotors off, from rest, no wind: after 0.3 s the error is g t^2 / 2."""
+    start = np.zeros((17, 2), np.float32)
+    start[3] = 1
+    reference = sample(Hover(), np.arange(31) * 0.01)
+    flight = fly(
+        Constant(-1.0),
+        PAPER,
+        start,
+        reference,
+        np.random.default_rng(0),
+        Conditions(wind=STILL),
+        keep_states=True,
+    )
+    np.testing.assert_allclose(flight.error_m[-1], 9.81 * 0.3**2 / 2, rtol=1e-4)
+    np.testing.assert_allclose(flight.states[-1, 9], -9.81 * 0.3, rtol=1e-5)
+    np.testing.assert_array_equal(flight.upright[-1], 1)
+
+
+def test_two_policies_meet_the_same_cases_and_other_seeds_others():
+    first, second, other = (Constant(a) for a in (0.3, 0.5, 0.3))
+    fly_scenario(first, PAPER, "hover", episodes=10)
+    fly_scenario(second, PAPER, "hover", episodes=10)
+    fly_scenario(other, PAPER, "hover", episodes=10, seed=1)
+    np.testing.assert_array_equal(first.seen[0], second.seen[0])
+    assert (first.seen[0] != other.seen[0]).any()
+
+
+def test_held_out_seeds_are_no_ordinary_seeds():
+    shown = Constant(0.3)
+    fly_scenario(shown, PAPER, "hover", episodes=10, seed=5)
+    ordinary = SCENARIOS["hover"].start.draw(np.random.default_rng(5), 10)
+    assert (np.abs(shown.seen[0][:3] - ordinary[:3]) > 1e-2).any()
+
+
+def test_an_evaluation_has_a_row_per_latency_with_intervals():
+    e = evaluate(Constant(0.334), PAPER, episodes=30, latencies_ms=(0, 15))
+    assert [r["latency_ms"] for r in e.results] == [0, 15]
+    for row in e.results:
+        assert {"survival", "hover_error_m", "figure_eight_rmse_m"} <= set(row)
+        low, high = row["survival_ci"]
+        assert low <= row["survival"] <= high
+    assert e.to_json()["episodes"] == 30
+
+
+def test_a_policy_compared_with_itself_shows_no_difference_and_with_a_worse_one_does():
+    a = fly_scenario(Constant(0.334), PAPER, "hover", episodes=100)
+    b = fly_scenario(Constant(-1.0), PAPER, "hover", episodes=100)
+    assert compare(a, a)["survival"].p_value == 1
+    assert a.survived.mean() >= b.survived.mean()
+    with pytest.raises(UserError, match="same scenario"):
+        compare(a, fly_scenario(Constant(0.3), PAPER, "light", episodes=100))
+
+
+def test_many_episodes_are_flown_in_batches_that_differ():
+    shown = Constant(-1.0)
+    outcome = fly_scenario(shown, PAPER, "recovery", episodes=1001)
+    assert outcome.survived.shape == (1001,)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ({"name": "loop"}, "no scenario 'loop'"),
+        ({"episodes": 0}, "0 episodes"),
+        ({"latency_ms": -1}, "at -1 ms"),
+        ({"plant": "mujoco"}, "no plant 'mujoco'"),
+    ],
+)
+def test_bad_arguments_are_refused_in_one_line(arguments, complaint):
+    with pytest.raises(UserError, match=complaint):
+        fly_scenario(Constant(0.3), PAPER, **{"name": "hover", "episodes": 5} | arguments)
+
+
+def test_a_foreign_airframe_is_refused_by_the_foreign_plant():
+    pytest.importorskip("drone_models")
+    with pytest.raises(UserError, match="does not know the airframe crazyflie"):
+        fly_scenario(Constant(0.3), PAPER, "hover", episodes=5, plant="drone-models")
+
+
+@pytest.mark.parametrize("mass_scale", [1.0, 1.2])
+def test_the_foreign_plant_moves_as_ours_does(mass_scale):
+    """Gentle motion, where the packages' gyroscopic terms do not matter: half a second of agreement."""
+    pytest.importorskip("drone_models")
+    airframe = Airframe.load("cf21B_500").varied(battery=0.9)
+    rng = np.random.default_rng(0)
+    start = np.zeros((17, 3), np.float32)
+    start[3], start[13:] = 1, airframe.hover_fraction
+    start[7:10] = rng.uniform(-1, 1, (3, 3))
+    reference = sample(Hover(), np.arange(51) * 0.01)
+    ours, theirs = (
+        fly(
+            Constant(airframe.hover_action),
+            airframe,
+            start,
+            reference,
+            np.random.default_rng(1),
+            Conditions(plant=plant),
+            np.full((1, 3), mass_scale),
+            keep_states=True,
+        ).states[-1]
+        for plant in ("rk4", "drone-models")
+    )
+    np.testing.assert_allclose(ours, theirs, atol=2e-3)
+
+
+def test_the_papers_network_needs_its_own_file(tmp_path):
+    path = tmp_path / "short.f32"
+    np.zeros(100, "<f4").tofile(path)
+    with pytest.raises(UserError, match="expected 13828"):
+        PaperPolicy(path, PAPER)
+
+
+def test_the_papers_network_reads_its_inputs_in_its_own_order(tmp_path):
+    """One weight set: unit 0 sees the paper's first input, x, which is our first of position_error."""
+    weights = np.zeros(13828, "<f4")
+    weights[0] = 1.0  # W1[0, 0]
+    weights[64 * 146 + 64] = 1.0  # W2[0, 0]
+    weights[64 * 146 + 64 + 64 * 64 + 64] = 1.0  # W3[0, 0]
+    path = tmp_path / "one.f32"
+    weights.tofile(path)
+    policy = PaperPolicy(path, PAPER)
+    x = np.zeros((146, 1), np.float32)
+    x[policy.contract.slices()["position_error"].start] = 0.5
+
+    def squash(v):
+        return v * (27 + v * v) / (27 + 9 * v * v)
+
+    np.testing.assert_allclose(policy.act(x)[:, 0], [squash(squash(squash(0.5))), 0, 0, 0], rtol=1e-6)

@@ -1,0 +1,127 @@
+"""The reinforcement-learning step against the paper's task, written out plainly."""
+
+import numpy as np
+import pytest
+
+from tinyfly.airframe import Airframe
+from tinyfly.contract import paper_contract
+from tinyfly.disturbance import NO_NOISE, STILL
+from tinyfly.dynamics import Dynamics
+from tinyfly.simulator import Reward, Simulator, fleet
+from tinyfly.start import Start
+
+PAPER = Airframe.load("crazyflie")
+F = np.float32
+
+
+def simulator(n=200, seed=0, **settings):
+    return Simulator(PAPER, n, np.random.default_rng(seed), **settings)
+
+
+def actions(n, seed=1):
+    return np.random.default_rng(seed).uniform(-1, 1, (4, n)).astype(F)
+
+
+def test_a_step_is_the_truths_step_with_the_command_of_the_action():
+    s = simulator()
+    state, a = s.state.copy(), actions(200)
+    s.observe()
+    s.step(a)
+    Dynamics(PAPER, 200, 0.01).step(state, (a + 1) / 2, s.push)
+    np.testing.assert_allclose(s.state, state, rtol=1e-6, atol=1e-6)
+
+
+def test_the_reward_is_the_papers():
+    s, a = simulator(), actions(200)
+    s.observe()
+    reward, terminated, _ = s.step(a)
+    p, q, v = s.state[:3], s.state[3:7], s.state[7:10]
+    cost = 5 * (p**2).sum(0) + 5 * (1 - q[0] ** 2) + 0.01 * (v**2).sum(0)
+    cost += 0.01 * ((a - PAPER.hover_action) ** 2).sum(0)
+    np.testing.assert_allclose(reward, np.where(terminated, 0, 2 - 0.5 * cost), atol=1e-5)
+
+
+def test_leaving_the_box_or_turning_into_nan_terminates_and_pays_nothing():
+    s = simulator(n=4, wind=STILL)
+    s.observe()
+    s.state[:3] = 0
+    s.state[7:10] = 0
+    s.state[1, 1], s.state[0, 2], s.state[2, 3] = 0.61, np.nan, -0.59
+    reward, terminated, _ = s.step(np.full((4, 4), PAPER.hover_action, F))
+    np.testing.assert_array_equal(terminated, [False, True, True, False])
+    np.testing.assert_array_equal(reward == 0, [False, True, True, False])
+
+
+def test_episodes_are_truncated_after_their_length_and_reset_alone():
+    s = simulator(n=3, episode_steps=5, start=Start(position_m=0, angle_deg=0, velocity_m_s=0, rate_rad_s=0))
+    hover = np.full((4, 3), PAPER.hover_action, F)
+    for k in range(5):
+        s.observe()
+        _, terminated, truncated = s.step(hover)
+        assert truncated.all() == (k == 4)
+        if k == 2:
+            s.reset(np.array([False, True, False]))
+            s.age[1] = k + 1
+    assert not terminated.any()
+    s.reset(truncated)
+    assert (s.age == 0).all()
+
+
+def test_a_masked_reset_draws_fresh_starts_and_touches_no_one_else():
+    s = simulator(n=50)
+    before, pushes = s.state.copy(), s.push.copy()
+    mask = np.arange(50) % 3 == 0
+    s.reset(mask)
+    np.testing.assert_array_equal(s.state[:, ~mask], before[:, ~mask])
+    assert (s.state[7, mask] != before[7, mask]).all()
+    assert (s.push[0, mask] != pushes[0, mask]).all()
+    assert (s.observe()[:128, mask] == 0).all()
+
+
+def test_starts_never_repeat_however_often_the_bank_runs_out():
+    s = simulator(n=1000)
+    seen = set()
+    for _ in range(12):
+        s.reset()
+        seen |= set(s.state[7].tolist())
+    assert len(seen) > 0.99 * 12 * 1000  # float32 in [-1, 1] collides a little
+
+
+def test_noise_free_observations_hold_the_state_and_the_last_action():
+    s, a = simulator(n=7, noise=NO_NOISE, contract=paper_contract()), actions(7)
+    s.observe()
+    s.step(a)
+    x = s.observe()
+    np.testing.assert_array_equal(x[124:128], a)
+    np.testing.assert_array_equal(x[128:131], np.clip(s.state[:3], F(-0.6), F(0.6)))
+    np.testing.assert_array_equal(x[143:146], s.state[10:13])
+
+
+def test_the_same_seed_gives_the_same_flight_and_another_seed_another():
+    def fly(seed):
+        s = simulator(n=20, seed=seed, latency_steps=(0.0, 2.0))
+        for k in range(30):
+            s.observe()
+            _, terminated, truncated = s.step(actions(20, seed=k))
+            s.reset(terminated | truncated)
+        return s.state.copy()
+
+    np.testing.assert_array_equal(fly(3), fly(3))
+    assert (fly(3) != fly(4)).any()
+
+
+def test_a_fleet_covers_all_vehicles():
+    ships = fleet(PAPER, 5000, np.random.default_rng(0), reward=Reward(constant=1.0))
+    assert sum(s.n for s in ships) == 5000
+    assert len({s.state[7, 0] for s in ships}) == len(ships)
+
+
+@pytest.mark.parametrize("steps", [1.0, 1.5])
+def test_latency_holds_back_the_first_commands(steps):
+    s = simulator(n=2, latency_steps=(steps, steps), wind=STILL, start=Start(level=1.0, velocity_m_s=0))
+    s.observe()
+    s.step(np.ones((4, 2), F))
+    np.testing.assert_allclose(s.state[13:], 0.5, atol=1e-6)  # commanded to half speed until then
+    s.observe()
+    s.step(np.ones((4, 2), F))
+    assert (s.state[13:] > 0.5).all()
