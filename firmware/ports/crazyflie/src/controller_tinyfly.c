@@ -1,0 +1,223 @@
+/* tinyfly as an out-of-tree controller of the stock Crazyflie firmware.
+ *
+ * The stock PID flies until tinyfly.enable goes from 0 to 1 and the core has armed and warmed up; then the policy
+ * flies, through the stock supervisor, power distribution and battery compensation. The PID has the aircraft back
+ * at once when enable goes to 0, when the commander's position set-point ends (link loss, emergency stop, landing),
+ * and on every failure the core finds. Only while the estimate itself is broken, which the PID cannot fly on
+ * either, does the core's blind descent go out. After any of these, enable must go through 0 again. */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "app.h"
+#include "attitude_controller.h"
+#include "controller.h"
+#include "controller_pid.h"
+#include "FreeRTOS.h"
+#include "log.h"
+#include "param.h"
+#include "position_controller.h"
+#include "stabilizer_types.h"
+#include "task.h"
+#include "usec_time.h"
+
+#include "tf_controller.h"
+
+#define STEP_TICKS 2u      /* of the 1 kHz stabilizer: the policy runs at 500 Hz */
+#define TICK_US 1000u
+#define RAD_PER_DEG 0.0174532925f
+#define G_M_S2 9.81f
+
+typedef enum { MODE_COMMANDER, MODE_TARGET, MODE_FIGURE_EIGHT } tf_mode_t;
+
+/* Parameters. */
+static uint8_t enable;
+static uint8_t mode = MODE_COMMANDER;
+static float target[3] = {0.0f, 0.0f, 0.5f};     /* m, world */
+static float eight[4] = {1.0f, 1.0f, 5.5f, 3.0f}; /* length m, width m, period s, ramp s */
+
+static tf_controller_t tf;
+static float motors[TF_MOTORS];
+static bool was_enabled, was_flying;
+
+/* Log variables. */
+static uint8_t flying, refusal;
+static uint16_t cost_us;
+static uint32_t policy_hash = TF_POLICY_CRC32;
+
+static tf_state_t convert(const state_t *s, const sensorData_t *sensors)
+{
+    const quaternion_t *q = &s->attitudeQuaternion;
+
+    return (tf_state_t){
+        .position = {s->position.x, s->position.y, s->position.z},
+        .quaternion = {q->w, q->x, q->y, q->z},
+        .velocity = {s->velocity.x, s->velocity.y, s->velocity.z},
+        .angular_velocity = {sensors->gyro.x * RAD_PER_DEG, sensors->gyro.y * RAD_PER_DEG,
+                             sensors->gyro.z * RAD_PER_DEG},
+    };
+}
+
+/* A live commander with a position in all axes is what allows the policy to fly, whatever the mode. */
+static bool commanded(const setpoint_t *sp)
+{
+    return sp->mode.x == modeAbs && sp->mode.y == modeAbs && sp->mode.z == modeAbs;
+}
+
+static uint8_t follow(const setpoint_t *sp)
+{
+    float v[TF_SETPOINT_VALUES] = {
+        sp->position.x, sp->position.y, sp->position.z, sp->velocity.x, sp->velocity.y, sp->velocity.z,
+        sp->acceleration.x, sp->acceleration.y, sp->acceleration.z,
+    };
+
+    for (uint32_t i = 9; i < TF_SETPOINT_VALUES; i++) /* what comes is not known: as it is now */
+        v[i] = v[i - 3u];
+    return tf_controller_setpoint(&tf, TF_SETPOINT_REFERENCE, 0, v);
+}
+
+/* Once, when enabled: the modes that need no stream. */
+static uint8_t begin(const state_t *s)
+{
+    const float to[TF_SETPOINT_VALUES] = {target[0], target[1], target[2]};
+    const float figure[TF_SETPOINT_VALUES] = {s->position.x, s->position.y, s->position.z, 0.5f * eight[0], eight[1],
+                                              eight[2], eight[3]};
+
+    switch (mode) {
+    case MODE_COMMANDER: return TF_REASON_NONE;
+    case MODE_TARGET: return tf_controller_setpoint(&tf, TF_SETPOINT_POSITION, 0, to);
+    case MODE_FIGURE_EIGHT: return tf_controller_setpoint(&tf, TF_SETPOINT_FIGURE_EIGHT, 0, figure);
+    default: return TF_REASON_BAD_SETPOINT;
+    }
+}
+
+static void give_back(uint8_t why)
+{
+    (void)tf_controller_disarm(&tf);
+    refusal = why;
+}
+
+static void requests(const setpoint_t *sp, const state_t *s)
+{
+    const bool enabled = enable != 0u;
+
+    if (enabled && !was_enabled) {
+        refusal = commanded(sp) ? begin(s) : TF_REASON_STALE_SETPOINT;
+        if (refusal == TF_REASON_NONE)
+            refusal = tf_controller_arm(&tf);
+    } else if (!enabled && was_enabled) {
+        give_back(TF_REASON_NONE);
+    } else if (tf_controller_motors_on(&tf) && !commanded(sp)) {
+        give_back(TF_REASON_STALE_SETPOINT);
+    }
+    was_enabled = enabled;
+}
+
+static void step(const setpoint_t *sp, const sensorData_t *sensors, const state_t *s, uint32_t tick)
+{
+    const tf_state_t state = convert(s, sensors);
+    const uint64_t before = usecTimestamp();
+
+    requests(sp, s);
+    if (mode == MODE_COMMANDER && commanded(sp))
+        (void)follow(sp); /* refused when a number is bad: then it goes stale */
+    tf_controller_step(&tf, tick * TICK_US, &state, motors);
+    cost_us = (uint16_t)(usecTimestamp() - before);
+}
+
+/* The policy's motors go out while it flies, and its blind descent while there is no estimate to fly on. */
+static bool ours(void)
+{
+    const uint8_t state = tf.supervisor.state;
+    const bool blind = tf.guard.state_age_us > 0u && state != TF_STATE_ARMED && state != TF_STATE_DISARMED;
+
+    return state == TF_STATE_FLYING || (blind && was_flying);
+}
+
+static void output(control_t *control)
+{
+    control->controlMode = controlModeForce;
+    for (uint32_t i = 0; i < TF_MOTORS; i++)
+        control->normalizedForces[i] = tf_thrust_fraction(motors[i]);
+}
+
+void controllerOutOfTreeInit(void)
+{
+    controllerPidInit();
+    tf_controller_init(&tf, 0);
+    (void)tf_controller_self_test(&tf);
+    was_enabled = was_flying = false;
+    flying = 0;
+}
+
+bool controllerOutOfTreeTest(void)
+{
+    return controllerPidTest() && tf.supervisor.state == TF_STATE_DISARMED;
+}
+
+void controllerOutOfTree(control_t *control, const setpoint_t *sp, const sensorData_t *sensors, const state_t *s,
+                         const stabilizerStep_t tick)
+{
+    if (tick % STEP_TICKS == 0u)
+        step(sp, sensors, s, tick);
+    else
+        tf_pilot_prepare(&tf.pilot); /* the other tick: sums ahead */
+    flying = ours();
+    if (was_flying && !flying) { /* the PID starts afresh from where the policy leaves off */
+        attitudeControllerResetAllPID(s->attitude.roll, s->attitude.pitch, s->attitude.yaw);
+        positionControllerResetAllPID(s->position.x, s->position.y, s->position.z);
+    }
+    was_flying = flying;
+    if (flying)
+        output(control);
+    else
+        controllerPid(control, sp, sensors, s, tick);
+}
+
+/* The app layer wants a task; there is nothing for it to do. */
+void appMain(void)
+{
+    while (1)
+        vTaskDelay(portMAX_DELAY);
+}
+
+/**
+ * tinyfly: a learned controller with the stock PID behind it
+ */
+PARAM_GROUP_START(tinyfly)
+/** 0 -> 1: let the policy fly; 0: give the aircraft back to the PID */
+PARAM_ADD(PARAM_UINT8, enable, &enable)
+/** Set-point: commander's position (0), target (1), figure-eight about here (2); read when enabled */
+PARAM_ADD(PARAM_UINT8, mode, &mode)
+/** Target, world frame [m] */
+PARAM_ADD(PARAM_FLOAT, x, &target[0])
+PARAM_ADD(PARAM_FLOAT, y, &target[1])
+PARAM_ADD(PARAM_FLOAT, z, &target[2])
+/** Figure-eight: length [m], width [m], period [s], ramp to speed [s] */
+PARAM_ADD(PARAM_FLOAT, length, &eight[0])
+PARAM_ADD(PARAM_FLOAT, width, &eight[1])
+PARAM_ADD(PARAM_FLOAT, period, &eight[2])
+PARAM_ADD(PARAM_FLOAT, ramp, &eight[3])
+PARAM_GROUP_STOP(tinyfly)
+
+LOG_GROUP_START(tinyfly)
+/** The policy's commands go to the motors */
+LOG_ADD(LOG_UINT8, flying, &flying)
+/** State and reason of the core's supervisor (docs/protocol.md) */
+LOG_ADD(LOG_UINT8, state, &tf.supervisor.state)
+LOG_ADD(LOG_UINT8, reason, &tf.reason)
+/** Why the last enable was refused or ended */
+LOG_ADD(LOG_UINT8, refusal, &refusal)
+/** One step of the core [us] */
+LOG_ADD(LOG_UINT16, cost, &cost_us)
+/** States and actions that the guard refused, steps with a stale input */
+LOG_ADD(LOG_UINT32, badState, &tf.counters.guard_state)
+LOG_ADD(LOG_UINT32, badAction, &tf.counters.guard_action)
+LOG_ADD(LOG_UINT32, stale, &tf.counters.stale)
+/** CRC-32 of policy and contract: `tinyfly flash` compares it */
+LOG_ADD(LOG_UINT32, policy, &policy_hash)
+/** Motor commands, fraction of full speed */
+LOG_ADD(LOG_FLOAT, m1, &motors[0])
+LOG_ADD(LOG_FLOAT, m2, &motors[1])
+LOG_ADD(LOG_FLOAT, m3, &motors[2])
+LOG_ADD(LOG_FLOAT, m4, &motors[3])
+LOG_GROUP_STOP(tinyfly)

@@ -1,0 +1,96 @@
+"""The Crazyflie's firmware with a policy in it, built from the user's own checkout of the stock firmware.
+
+python -m tinyfly_hil.crazyflie POLICY FOLDER     stages the out-of-tree app (firmware/ports/crazyflie)
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tinyfly.errors import UserError
+from tinyfly.policy import Policy, write_atomically
+from tinyfly_hil.build import ROOT, Build, occupied
+from tinyfly_hil.tools import require
+
+APP = ROOT / "firmware" / "ports" / "crazyflie"
+CORE = ROOT / "firmware" / "core"
+STAGE = ROOT / ".pio" / "crazyflie"
+GOLDEN = 2  # vectors for the self-test, of which each takes 650 bytes of flash
+TIMEOUT_S = 900.0
+
+
+def stage(policy: Policy, folder: Path) -> None:
+    """Lay out the app, the core and the policy as C in ``folder``; files that have not changed are not touched."""
+    from tinyfly_export.c import export_c
+
+    source = folder / "src"
+    source.mkdir(parents=True, exist_ok=True)
+    for path in (APP / "Kbuild", APP / "app-config"):
+        _copy(path, folder / path.name)
+    for path in (*(APP / "src").iterdir(), *CORE.glob("tf_*.[ch]")):
+        _copy(path, source / path.name)
+    fresh = folder / "fresh"
+    export_c(policy, fresh, golden=GOLDEN)
+    generator = ROOT / "firmware" / "protocol" / "generate.py"
+    subprocess.run([sys.executable, str(generator), str(fresh)], check=True, stdout=subprocess.DEVNULL)
+    for path in fresh.iterdir():
+        _copy(path, source / path.name)
+
+
+def build(policy_path: str | Path, base: str | Path, out: str | Path | None = None) -> Build:
+    """Build cf2.elf and cf2.bin (beside it) against the checkout ``base``; about a minute the first time.
+
+    Raises:
+        UserError: the policy does not read, ``base`` is no checkout of the firmware, the build fails.
+    """
+    policy, base = Policy.load(policy_path), Path(base).expanduser().resolve()
+    require("arm-none-eabi-gcc")
+    if not (base / "tools" / "make" / "oot.mk").is_file():
+        raise UserError(
+            f"{base} is not a checkout of crazyflie-firmware: clone it with --recursive, and name that"
+        )
+    stage(policy, STAGE)
+    command = ["make", "-f", str(APP / "Makefile"), "all", f"CRAZYFLIE_BASE={base}", f"OOT={STAGE}"]
+    jobs = f"-j{os.cpu_count() or 1}"
+    try:
+        done = subprocess.run(
+            [*command, jobs], cwd=STAGE, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+        )
+    except FileNotFoundError:
+        raise UserError("make is missing: sudo apt-get install make") from None
+    except subprocess.TimeoutExpired:
+        raise UserError(f"building the Crazyflie firmware took more than {TIMEOUT_S:g} s") from None
+    if done.returncode != 0:
+        said = [x for x in (done.stderr + done.stdout).splitlines() if "error" in x.lower()]
+        raise UserError(f"building the Crazyflie firmware failed: {said[0] if said else done.stderr[-200:]}")
+    elf = STAGE / "build" / "cf2.elf"
+    if out is not None:
+        write_atomically(Path(out).with_suffix(".bin"), elf.with_suffix(".bin").read_bytes())
+        elf = write_atomically(out, elf.read_bytes())
+    return Build("crazyflie", elf, *occupied(elf))
+
+
+def footprint() -> tuple[int, int]:
+    """(bytes of flash, bytes of RAM) of tinyfly itself in the image last built, before the linker drops anything."""
+    return occupied(STAGE / "src" / "built-in.o")
+
+
+def _copy(source: Path, target: Path) -> None:
+    data = source.read_bytes()
+    if not target.is_file() or target.read_bytes() != data:
+        shutil.copyfile(source, target)
+
+
+def _main() -> None:
+    try:
+        stage(Policy.load(sys.argv[1]), Path(sys.argv[2]))
+    except UserError as e:
+        raise SystemExit(f"Error: {e}") from None
+
+
+if __name__ == "__main__":
+    _main()
