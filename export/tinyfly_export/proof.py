@@ -32,7 +32,7 @@ class Proof:
     max_error: float
     bound: float
     others: int
-    others_max_error: float  # NaN when the runtime gave one
+    others_max_error: float | None  # None when the runtime gave a NaN
 
 
 def plausible(policy: Policy) -> NDArray[np.bool_]:
@@ -46,6 +46,7 @@ def prove(policy: Policy, format_name: str, runtime: str, run: Runtime, bound: f
     error = np.abs(action.astype(np.float64) - policy.golden_action).max(axis=0)
     compared = np.ones_like(plausible(policy)) if bound == 0 else plausible(policy)
     others = error[~compared]
+    beyond = float(others.max()) if others.size else 0.0
     proof = Proof(
         format_name,
         runtime,
@@ -53,7 +54,7 @@ def prove(policy: Policy, format_name: str, runtime: str, run: Runtime, bound: f
         float(error[compared].max()),
         bound,
         others.size,
-        float(others.max()) if others.size else 0.0,
+        beyond if np.isfinite(beyond) else None,
     )
     if not proof.max_error <= bound:  # a NaN is not
         raise UserError(
