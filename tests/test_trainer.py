@@ -1,0 +1,232 @@
+"""Training: reliable, repeatable, and saving only what flies."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tinyfly import task as tasks
+from tinyfly import trainer
+from tinyfly.actor import Weights, initial_weights
+from tinyfly.airframe import GRAVITY_M_S2, Airframe, names
+from tinyfly.critic import CostateCritic
+from tinyfly.episodes import DT
+from tinyfly.errors import UserError
+from tinyfly.evaluate import fly_scenario
+from tinyfly.network import act
+from tinyfly.optimizer import orthogonalise
+from tinyfly.physics import POSITION, RATE
+from tinyfly.policy import Policy
+from tinyfly.population import Fixed, Ranges
+from tinyfly.rollout import Rollout
+
+CRAZYFLIE = Airframe.load("crazyflie")
+
+
+def short(task, **changes):
+    """The task with a recipe of a few hundredths of a second."""
+    return tasks.with_recipe(task, **{"updates": 4, "environments": 16, "horizon": (10, 20)} | changes)
+
+
+def rollout_of(task, n=16, steps=20, seed=0):
+    rollout = Rollout(task, n, steps, np.random.default_rng(seed))
+    weights = initial_weights(
+        np.random.default_rng(seed), rollout.actor.history, trainer.input_gain(rollout), 64, 0.3
+    )
+    return rollout, weights
+
+
+def test_half_a_second_of_training_flies():
+    policy = trainer.train(trainer.Settings(task="paper", budget_s=0.5, seed=3))
+    row = fly_scenario(policy, CRAZYFLIE, "hover", episodes=200).row()
+    assert row["survival"] >= 0.99
+    assert row["hover_error_m"] <= 0.06
+
+
+@pytest.mark.parametrize("name", tasks.TASKS)
+def test_same_seed_gives_the_same_file(name, tmp_path, monkeypatch):
+    make = tasks.make_task
+    monkeypatch.setattr(trainer, "make_task", lambda *a: short(make(*a)))
+    monkeypatch.setattr(trainer, "accept", lambda *a: None)
+    files = [
+        trainer.train(trainer.Settings(task=name, seed=seed)).save(tmp_path / f"{i}.policy").read_bytes()
+        for i, seed in enumerate((1, 1, 2))
+    ]
+    assert files[0] == files[1] != files[2]
+
+
+@pytest.mark.parametrize("name", tasks.TASKS)
+def test_the_policy_computes_what_the_actor_computed(name):
+    """Columns permuted into the contract's order, biases split off, scales accounted for."""
+    task = tasks.make_task(name, CRAZYFLIE)
+    rollout, weights = rollout_of(task)
+    weights.last[:, :-1] *= 20
+    rollout.forward(weights, 20)
+    t, n, x = 15, rollout.n, rollout.actor.input[15]
+    values = {
+        "action_history": rollout.actor.actions[t : t + 32].reshape(128, n),
+        "position_error": x[3:6],
+        "rotation": x[9:18].reshape(3, 3, n).transpose(1, 0, 2).reshape(9, n),
+        "velocity_error": x[6:9],
+        "angular_velocity": x[0:3],
+        "position_integral": x[18:21],
+        "reference_acceleration": x[22:25],
+        "acceleration_preview": x[25:31],
+    }
+    observation = np.concatenate([values[c.name] for c in task.contract.channels])
+    actions = act(trainer.layers(task, weights), observation)
+    np.testing.assert_allclose(actions, rollout.actor.actions[32 + t], atol=2e-6)
+
+
+def test_a_failing_run_is_retried_once_then_refused_with_both_reasons(monkeypatch):
+    make, seeds, optimise = tasks.make_task, [], trainer.optimise
+    monkeypatch.setattr(trainer, "make_task", lambda *a: short(make(*a)))
+
+    def counted(task, seed, progress=None):
+        seeds.append(seed)
+        return optimise(task, seed, progress)
+
+    monkeypatch.setattr(trainer, "optimise", counted)
+    with pytest.raises(UserError, match=r"failed twice, nothing was saved \(seed 7: .*; seed 1000010: "):
+        trainer.train(trainer.Settings(task="paper", seed=7))
+    assert seeds == [7, 1_000_010]
+
+
+def test_a_retry_that_succeeds_is_recorded(monkeypatch):
+    make, calls = tasks.make_task, []
+    monkeypatch.setattr(trainer, "make_task", lambda *a: short(make(*a)))
+
+    def accept(task, weights, seed):
+        calls.append(seed)
+        if len(calls) == 1:
+            raise trainer.Diverged("made to fail")
+
+    monkeypatch.setattr(trainer, "accept", accept)
+    policy = trainer.train(trainer.Settings(task="paper", seed=7))
+    assert policy.provenance["retried"] == ["seed 7: made to fail"]
+    assert policy.provenance["used_seed"] == 1_000_010
+
+
+def test_an_untrained_policy_is_not_accepted():
+    task = tasks.paper(CRAZYFLIE)
+    _, weights = rollout_of(task)
+    with pytest.raises(trainer.Diverged, match="acceptance"):
+        trainer.accept(task, weights, 0)
+
+
+def test_nan_weights_are_not_accepted():
+    task = tasks.paper(CRAZYFLIE)
+    _, weights = rollout_of(task)
+    weights.first[0, 0] = np.nan
+    with pytest.raises(trainer.Diverged):
+        trainer.accept(task, weights, 0)
+
+
+@pytest.mark.parametrize("poison", [np.nan, np.inf, 1e30])
+def test_lost_environments_never_reach_the_optimiser(poison):
+    rollout, weights = rollout_of(tasks.crazyflie(CRAZYFLIE))
+    rollout.physics.state[0, RATE, 3:5] = poison
+    with np.errstate(all="ignore"):
+        rollout.forward(weights, 20)
+        assert rollout.drop_diverged(20) == 2
+        gradient = rollout.reverse(20)
+        rollout.advance(0.0)
+    assert all(np.isfinite(g).all() for g in gradient)
+    assert np.isfinite(rollout.physics.state[0]).all(), "and they start afresh"
+
+
+def test_an_airframe_that_cannot_fly_is_refused(tmp_path):
+    toml = (tmp_path / "brick.toml").with_suffix(".toml")
+    numbers = replace(CRAZYFLIE, mass_kg=0.06, name="brick").to_dict()
+    toml.write_text(
+        "\n".join(f"{k} = {str(list(v)) if isinstance(v, tuple) else repr(v)}" for k, v in numbers.items())
+        .replace("(", "[")
+        .replace(")", "]")
+    )
+    with pytest.raises(UserError, match="cannot fly: thrust/weight is"):
+        trainer.train(trainer.Settings(task="paper", airframe=str(toml)))
+
+
+def test_unknown_task_is_refused_by_name():
+    with pytest.raises(UserError, match="no task 'dance': expected one of paper, crazyflie, tracking"):
+        trainer.train(trainer.Settings(task="dance"))
+
+
+def test_carried_over_environments_fly_on_where_they_were():
+    rollout, weights = rollout_of(tasks.crazyflie(CRAZYFLIE))
+    rollout.forward(weights, 20)
+    before = rollout.physics.state[20].copy(), rollout.actor.actions[20:52].copy()
+    rollout.advance(0.0)
+    kept = np.abs(before[0][POSITION]).max(0) < rollout.task.lost_m
+    assert kept.sum() > 8
+    np.testing.assert_array_equal(rollout.physics.state[0][:, kept], before[0][:, kept])
+    np.testing.assert_array_equal(rollout.actor.actions[:32][:, :, kept], before[1][:, :, kept])
+
+
+def test_orthogonalised_matrices_have_singular_values_near_one():
+    for shape in ((64, 150), (150, 64), (4, 65)):
+        m = np.random.default_rng(0).standard_normal(shape)
+        values = np.linalg.svd(orthogonalise(m), compute_uv=False)
+        assert values.min() > 0.5 and values.max() < 1.3
+
+
+def test_critic_learns_costates_that_are_linear_in_its_features():
+    rollout, weights = rollout_of(tasks.crazyflie(CRAZYFLIE), n=64)
+    rollout.forward(weights, 20)
+    critic = CostateCritic(rollout, np.random.default_rng(0))
+    features = np.concatenate([critic.features(t) for t in range(20)], 1)
+    true = np.random.default_rng(1).standard_normal((critic.outputs, len(features))).astype(np.float32)
+    for _ in range(30):
+        critic.fit(features, true @ features)
+    error = critic.predict(20) - true @ critic.features(20)
+    assert np.square(error).mean() < 0.05 * np.square(true @ critic.features(20)).mean()
+
+
+def test_references_move_as_their_derivatives_say():
+    rollout, _ = rollout_of(tasks.crazyflie(CRAZYFLIE))
+    velocity, acceleration = rollout.episodes.references(200)
+    slope = (velocity[2:] - velocity[:-2]) / (2 * DT)
+    assert np.abs(slope - acceleration[1:-1]).max() < 0.01 * np.abs(acceleration).max()
+    rollout.episodes.advance_references(50 * DT)
+    np.testing.assert_allclose(rollout.episodes.references(100)[0], velocity[50:150], atol=1e-3)
+
+
+def test_hover_action_of_a_population_carries_the_weight():
+    p = Ranges().sample(np.random.default_rng(0), 500)
+    u, (c0, c1, c2) = (p.hover_action + 1) / 2, p.curve
+    thrust = 4 * p.thrust * (c0 + c1 * u + c2 * u * u)
+    able = p.thrust * 4 > GRAVITY_M_S2
+    np.testing.assert_allclose(thrust[able], GRAVITY_M_S2, rtol=1e-9)
+    assert Fixed(CRAZYFLIE).sample(np.random.default_rng(0), 1).hover_action[0] == pytest.approx(
+        CRAZYFLIE.hover_action, abs=1e-12
+    )
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_training_ranges_hold_every_named_airframe(name):
+    p, r = Fixed(Airframe.load(name)).sample(np.random.default_rng(0), 1), Ranges()
+
+    def inside(value, bounds):
+        return bounds[0] <= value <= bounds[1]
+
+    assert inside(4 * p.thrust[0] / GRAVITY_M_S2, r.thrust_to_weight)
+    assert inside(p.torque[0, 0], r.roll) and inside(p.torque[2, 0] / p.torque[0, 0], r.yaw)
+    assert inside(
+        p.torque[1, 0] / p.torque[0, 0], (r.asymmetry[0] / r.asymmetry[1], r.asymmetry[1] / r.asymmetry[0])
+    )
+    assert inside(p.rise_s[0], r.rise_s) and inside(p.fall_s[0], r.fall_s) and inside(p.drag[0], r.drag)
+
+
+def test_a_saved_policy_keeps_its_seed_recipe_and_steps(tmp_path, monkeypatch):
+    make = tasks.make_task
+    monkeypatch.setattr(trainer, "make_task", lambda *a: short(make(*a)))
+    monkeypatch.setattr(trainer, "accept", lambda *a: None)
+    policy = Policy.load(trainer.train(trainer.Settings(task="paper", seed=5)).save(tmp_path / "p.policy"))
+    assert policy.provenance["seed"] == policy.provenance["used_seed"] == 5
+    assert policy.provenance["recipe"]["updates"] == 4
+    assert policy.provenance["env_steps"] == 16 * (10 + 14 + 18 + 20)
+    assert isinstance(weights_of(policy), Weights)
+
+
+def weights_of(policy):
+    return Weights(*(layer.weight for layer in policy.layers))
