@@ -146,11 +146,12 @@ def _texts(
         "title": f"{names}: tinyfly flight report",
         "heading": names,
         "lead": f"Flown on {airframe.name} ({1e3 * airframe.mass_kg:.1f} g, thrust/weight "
-        f"{airframe.thrust_to_weight:.2f}), {latency_ms:g} ms of latency where nothing else is said.",
+        f"{airframe.thrust_to_weight:.2f}), {latency_ms:g} ms of latency where nothing else is said."
+        + (f" The figures at the top are those of {subjects[0].name}." if len(subjects) > 1 else ""),
         "cards_html": cards(_headline(flown)),
         "episodes_title": f"{n:,} episodes",
         "episodes_note": "Thrown starts that no training has seen, with noise and wind. Line: median; band: "
-        f"5 % to 95 %; dotted: worst. {int(first.survived.sum())} of {n} survive"
+        f"5 to 95\u00a0%; dotted: worst. {int(first.survived.sum())} of {n} survive"
         + (f" with {subjects[0].name}." if len(subjects) > 1 else "."),
         "maps_note": f"Hover after a throw, {robustness.EPISODES} episodes a cell: mean error of the "
         "survivors over the last two seconds in mm (cm where said); below it their share unless all survive.",
@@ -179,8 +180,8 @@ def _latencies(subjects: Sequence[Subject], evaluations: Sequence[Sequence[dict[
             s.name,
             f"{r['latency_ms']:g} ms",
             f"{r['survival']:.1%} ({r['survival_ci'][0]:.1%} to {r['survival_ci'][1]:.1%})",
-            _with_interval(r, "hover_error_m"),
-            _with_interval(r, "figure_eight_rmse_m"),
+            _with_interval(r, "hover_error_m", r["survival"]),
+            _with_interval(r, "figure_eight_rmse_m", r["figure_eight_survival"]),
         )
         for s, results in zip(subjects, evaluations, strict=True)
         for r in results
@@ -188,7 +189,9 @@ def _latencies(subjects: Sequence[Subject], evaluations: Sequence[Sequence[dict[
     return table(("policy", "latency", "survival", "hover error, mm", "figure-eight error, mm"), rows)
 
 
-def _with_interval(row: dict[str, Any], key: str) -> str:
+def _with_interval(row: dict[str, Any], key: str, survival: float) -> str:
+    if survival == 0:
+        return "none left"
     low, high = row[f"{key}_ci"]
     return f"{1e3 * row[key]:.1f} ({1e3 * low:.1f} to {1e3 * high:.1f})"
 
@@ -254,7 +257,11 @@ def _provenance(subjects: Sequence[Subject]) -> str:
 
 
 def _text(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    """A value as people write it; files are foreign, so it may be anything, of any length."""
+    if isinstance(value, dict):
+        text = ", ".join(f"{k.replace('_', ' ')} {json.dumps(v)}" for k, v in value.items())
+    else:
+        text = value if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= 2000 else text[:2000] + " …"
 
 

@@ -37,7 +37,9 @@ def save_figures(data: dict[str, Any], folder: Path) -> list[Path]:
     """One PNG and one SVG per figure; ``data`` is what `contents.gather` returns."""
     paths = []
     with matplotlib.rc_context(STYLE):
-        figures = {f"flight-{f['id']}": _flight(f, data["policies"]) for f in data["flights"]}
+        figures = {
+            f"flight-{f['id']}": _flight(f, data["policies"]) for f in data["flights"] if not f["worst"]
+        }
         figures["error"] = _error(data)
         for i, m in enumerate(data["maps"]):
             figures[f"map-{i}-{data['policies'][m['policy']]}"] = _map(m)
@@ -64,9 +66,9 @@ def _flight(flight: dict[str, Any], policies: list[str]) -> Figure:
         color = COLORS[f["policy"] % len(COLORS)]
         way.plot(f["position"][0], f["position"][vertical], color=color, label=_plain(policies[f["policy"]]))
         error.plot(time, f["error_mm"], color=color)
-        motor.plot(time, np.max(f["motor"], axis=0), color=color)
+        motor.plot(time, np.max(f["motor"], axis=0), color=color, linewidth=0.8)
     way.set(xlabel="x, m", ylabel=f"{'xyz'[vertical]}, m", aspect="equal", adjustable="datalim")
-    way.legend()
+    figure.legend(loc="outside upper center", ncols=1 + len(policies))
     error.set(xlabel="time, s", ylabel="error, mm", ylim=(0, None))
     motor.set(xlabel="time, s", ylabel="strongest motor, of full speed", ylim=(0, 1.02))
     return figure

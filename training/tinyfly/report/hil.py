@@ -61,6 +61,9 @@ def hil_html(result: dict[str, Any] | None) -> str:
     numbers = [(_WORDS.get(k, k.replace("_", " ")), _cell(v)) for k, v in result.items() if _simple(v)]
     parts = [facts(numbers)]
     for key, value in result.items():
+        if isinstance(value, dict) and value:
+            rows = [(str(k), v if isinstance(v, str) else json.dumps(v)) for k, v in value.items()]
+            parts += [note(key.replace("_", " ")), facts(rows)]
         if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
             columns = list(dict.fromkeys(c for row in value for c in row if _simple(row[c])))
             rows = [[_cell(row.get(c, "")) for c in columns] for row in value]
@@ -82,10 +85,12 @@ def _log(path: Path) -> dict[str, Any]:
 
 
 def _simple(value: Any) -> bool:
-    return isinstance(value, str | int | float | bool)
+    return value is None or isinstance(value, str | int | float)
 
 
 def _cell(value: Any) -> str:
+    if value is None:
+        return "not measured on this target"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):

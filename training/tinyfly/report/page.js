@@ -99,7 +99,7 @@ function drawScene() {
   for (const f of flight.flown) {
     stage.moving.push(traces.length, traces.length + 1);
     traces.push(line3d([[], [], []], { color: policyColor(f.policy), width: 6 }));
-    traces.push(line3d([[], [], []], { color: color("ink"), width: 5 }));
+    traces.push(line3d([[], [], []], { color: several ? policyColor(f.policy) : color("ink"), width: 5 }));
   }
   stage.moving.push(traces.length);
   traces.push({ type: "scatter3d", mode: "markers", x: [], y: [], z: [], hoverinfo: "skip",
@@ -108,13 +108,14 @@ function drawScene() {
     title: { text: title }, range: r, autorange: false, gridcolor: color("line"), zeroline: false, showbackground: false,
     showspikes: false, nticks: 5, color: color("soft"),
   });
+  const narrow = $("scene").clientWidth < 500 ? 1.2 : 1;
   const span = range.map(([low, high]) => high - low), longest = Math.max(...span);
   Plotly.react("scene", traces, layout({
     margin: { l: 0, r: 0, t: 0, b: 0 }, dragmode: "orbit", uirevision: "camera",
     scene: {
       xaxis: sceneAxis("x, m", range[0]), yaxis: sceneAxis("y, m", range[1]), zaxis: sceneAxis("z, m", range[2]),
       aspectmode: "manual", aspectratio: { x: span[0] / longest, y: span[1] / longest, z: span[2] / longest },
-      camera: { eye: { x: -0.98, y: -1.22, z: 0.7 }, center: { x: 0, y: 0, z: -0.12 } },
+      camera: { eye: { x: -0.98 * narrow, y: -1.22 * narrow, z: 0.7 * narrow }, center: { x: 0, y: 0, z: -0.12 } },
     },
   }), CONFIG);
 }
@@ -149,7 +150,7 @@ function drawStrips() {
         line: { color: policyColor(f.policy), width: 1.2 }, hovertemplate: "%{y:.2f}<extra></extra>" }))
     : one.motor.map((m, i) => ({ x: time, y: m, mode: "lines", line: { color: color("motor-" + i), width: 1 },
         hovertemplate: `M${i + 1} %{y:.2f}<extra></extra>` }));
-  strip("strip-motor", several ? "strongest motor" : "motors", motors, { range: [-0.02, 1.02] });
+  strip("strip-motor", several ? "top motor" : "motors", motors, { range: [-0.02, 1.02] });
 }
 
 function drawLegend() {
@@ -255,7 +256,7 @@ function drawMaps() {
   data.maps.forEach((map, k) => {
     const id = `map-${k}`;
     const text = map.error_mm.map((row, i) => row.map((error, j) => cell(error, map.survival[i][j])));
-    const shade = map.error_mm.map((row) => row.map((error) => (error === null ? null : Math.log10(Math.max(error, 0.1)))));
+    const shade = map.error_mm.map((row) => row.map((error) => (error === null ? 3 : Math.log10(Math.max(error, 0.1)))));
     const title = plain(map.title) + (several ? "<br>" + plain(data.policies[map.policy]) : "");
     Plotly.react(id, [{
       type: "heatmap", x: map.x.values, y: map.y.values, z: shade, text, texttemplate: "%{text}", xgap: 2, ygap: 2,

@@ -15,8 +15,8 @@ from tinyfly.report.flights import fly_episodes
 
 MASSES = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3)  # over nominal
 LATENCIES_MS = (0.0, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0)
-WINDS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3)  # steady and gusting force, share of the weight
-BATTERIES = (0.7, 0.75, 0.8, 0.9, 1.0)  # thrust over nominal
+WINDS = (0.0, 0.05, 0.1, 0.2, 0.3)  # steady and gusting force, share of the weight
+BATTERIES = (0.7, 0.8, 0.9, 1.0)  # thrust over nominal
 EPISODES = 40  # a cell
 
 
