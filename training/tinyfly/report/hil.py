@@ -62,8 +62,8 @@ def hil_html(result: dict[str, Any] | None) -> str:
     parts = [facts(numbers)]
     for key, value in result.items():
         if isinstance(value, dict) and value:
-            rows = [(str(k), v if isinstance(v, str) else json.dumps(v)) for k, v in value.items()]
-            parts += [note(key.replace("_", " ")), facts(rows)]
+            named = [(str(k), v if isinstance(v, str) else json.dumps(v)) for k, v in value.items()]
+            parts += [note(key.replace("_", " ")), facts(named)]
         if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
             columns = list(dict.fromkeys(c for row in value for c in row if _simple(row[c])))
             rows = [[_cell(row.get(c, "")) for c in columns] for row in value]
