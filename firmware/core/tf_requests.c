@@ -14,16 +14,6 @@ static void answer_status(tf_app_t *app, const tf_frame_t *frame, uint8_t refusa
     tf_app_send(app, TF_MSG_STATUS, frame->sequence, body, tf_encode_status(&status, body));
 }
 
-static void copy_text(char *to, uint32_t n, const char *from)
-{
-    uint32_t i = 0;
-
-    for (; i + 1u < n && from[i] != '\0'; i++)
-        to[i] = from[i];
-    for (; i < n; i++)
-        to[i] = '\0';
-}
-
 static void on_hello(tf_app_t *app, const tf_frame_t *frame)
 {
     const tf_supervisor_t *supervisor = &app->controller.supervisor;
@@ -40,9 +30,10 @@ static void on_hello(tf_app_t *app, const tf_frame_t *frame)
     };
     uint8_t body[TF_MSG_IDENTITY_BYTES];
 
-    copy_text(identity.target, sizeof identity.target, app->port->target);
-    copy_text(identity.firmware, sizeof identity.firmware, TF_FIRMWARE);
-    copy_text(identity.policy, sizeof identity.policy, TF_POLICY_NAME);
+    /* The last byte of each stays the zero it was initialised to. */
+    strncpy(identity.target, app->port->target, sizeof identity.target - 1u);
+    strncpy(identity.firmware, TF_FIRMWARE, sizeof identity.firmware - 1u);
+    strncpy(identity.policy, TF_POLICY_NAME, sizeof identity.policy - 1u);
     tf_app_send(app, TF_MSG_IDENTITY, frame->sequence, body, tf_encode_identity(&identity, body));
 }
 

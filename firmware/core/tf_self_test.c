@@ -29,6 +29,7 @@ static uint16_t count_mismatches(float partial[TF_POLICY_PARTIAL])
 
         tf_network_prepare(&tf_policy_network, input, TF_OLD_INPUTS, partial);
         tf_network_finish(&tf_policy_network, partial, input + TF_OLD_INPUTS, action);
+        /* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c): the bits are meant */
         if (memcmp(action, tf_golden_action[i], sizeof action) != 0)
             mismatches++;
     }

@@ -24,7 +24,7 @@ static uint32_t count_values(uint8_t kind, const float *v, bool *bad)
 {
     switch (kind) {
     case TF_SETPOINT_REFERENCE: return 9u + 3u * TF_PREVIEW_COUNT;
-    case TF_SETPOINT_POSITION: return 3u;
+    case TF_SETPOINT_POSITION:
     case TF_SETPOINT_VELOCITY: return 3u;
     case TF_SETPOINT_HOVER: return 0u;
     case TF_SETPOINT_WAYPOINTS:

@@ -14,7 +14,7 @@ typedef struct {
     uint8_t cell[TF_STATES];
 } row_t;
 
-#define ____ KEEP
+#define stay KEEP
 #define test TF_STATE_SELF_TEST
 #define refu TF_STATE_REFUSED
 #define disa TF_STATE_DISARMED
@@ -31,25 +31,25 @@ typedef struct {
 /* clang-format off */
 static const row_t table[TF_EVENTS] = {
 /*                                                              boot  test  refu  disa  arme  flyi  degr  fail  stop */
-[TF_EVENT_STOP]              = {TF_REASON_STOP_REQUESTED,     {____, ____, ____, stop, stop, stop, stop, stop, ____}},
-[TF_EVENT_DISARM]            = {TF_REASON_NONE,               {PEND, PEND, SAME, ____, disa, disa, disa, disa, disa}},
+[TF_EVENT_STOP]              = {TF_REASON_STOP_REQUESTED,     {stay, stay, stay, stop, stop, stop, stop, stop, stay}},
+[TF_EVENT_DISARM]            = {TF_REASON_NONE,               {PEND, PEND, SAME, stay, disa, disa, disa, disa, disa}},
 [TF_EVENT_TEST_BEGINS]       = {TF_REASON_SELF_TEST_PENDING,  {test, PEND, test, test, BUSY, BUSY, BUSY, BUSY, BUSY}},
-[TF_EVENT_TEST_PASSED]       = {TF_REASON_NONE,               {____, disa, ____, ____, ____, ____, ____, ____, ____}},
-[TF_EVENT_TEST_WEIGHTS]      = {TF_REASON_POLICY_CRC,         {____, refu, ____, ____, ____, ____, ____, ____, ____}},
-[TF_EVENT_TEST_CONTRACT]     = {TF_REASON_CONTRACT_MISMATCH,  {____, refu, ____, ____, ____, ____, ____, ____, ____}},
-[TF_EVENT_TEST_GOLDEN]       = {TF_REASON_GOLDEN_MISMATCH,    {____, refu, ____, ____, ____, ____, ____, ____, ____}},
+[TF_EVENT_TEST_PASSED]       = {TF_REASON_NONE,               {stay, disa, stay, stay, stay, stay, stay, stay, stay}},
+[TF_EVENT_TEST_WEIGHTS]      = {TF_REASON_POLICY_CRC,         {stay, refu, stay, stay, stay, stay, stay, stay, stay}},
+[TF_EVENT_TEST_CONTRACT]     = {TF_REASON_CONTRACT_MISMATCH,  {stay, refu, stay, stay, stay, stay, stay, stay, stay}},
+[TF_EVENT_TEST_GOLDEN]       = {TF_REASON_GOLDEN_MISMATCH,    {stay, refu, stay, stay, stay, stay, stay, stay, stay}},
 [TF_EVENT_ARM]               = {TF_REASON_NONE,               {PEND, PEND, SAME, arme, BUSY, BUSY, flyi, BUSY, BUSY}},
 [TF_EVENT_ARM_STALE]         = {TF_REASON_STALE_STATE,        {PEND, PEND, SAME, NO__, BUSY, BUSY, NO__, BUSY, BUSY}},
 [TF_EVENT_ARM_UNSETTLED]     = {TF_REASON_LINK_NOT_SETTLED,   {PEND, PEND, SAME, NO__, BUSY, BUSY, NO__, BUSY, BUSY}},
-[TF_EVENT_STATE_LOST]        = {TF_REASON_LINK_LOST,          {____, ____, ____, ____, fail, fail, fail, ____, ____}},
-[TF_EVENT_SETPOINT_LOST]     = {TF_REASON_STALE_SETPOINT,     {____, ____, ____, ____, ____, fail, fail, ____, ____}},
-[TF_EVENT_STATE_STALE]       = {TF_REASON_STALE_STATE,        {____, ____, ____, ____, fail, degr, ____, ____, ____}},
-[TF_EVENT_STATE_NON_FINITE]  = {TF_REASON_NON_FINITE_STATE,   {____, ____, ____, ____, fail, degr, ____, ____, ____}},
-[TF_EVENT_STATE_IMPLAUSIBLE] = {TF_REASON_IMPLAUSIBLE_STATE,  {____, ____, ____, ____, fail, degr, ____, ____, ____}},
-[TF_EVENT_ACTION_NON_FINITE] = {TF_REASON_NON_FINITE_ACTION,  {____, ____, ____, ____, fail, degr, ____, ____, ____}},
-[TF_EVENT_SETPOINT_STALE]    = {TF_REASON_STALE_SETPOINT,     {____, ____, ____, ____, ____, degr, ____, ____, ____}},
-[TF_EVENT_DESCENT_OVER]      = {TF_REASON_DESCENT_OVER,       {____, ____, ____, ____, ____, ____, fail, ____, ____}},
-[TF_EVENT_READY]             = {TF_REASON_NONE,               {____, ____, ____, ____, flyi, ____, ____, ____, ____}},
+[TF_EVENT_STATE_LOST]        = {TF_REASON_LINK_LOST,          {stay, stay, stay, stay, fail, fail, fail, stay, stay}},
+[TF_EVENT_SETPOINT_LOST]     = {TF_REASON_STALE_SETPOINT,     {stay, stay, stay, stay, stay, fail, fail, stay, stay}},
+[TF_EVENT_STATE_STALE]       = {TF_REASON_STALE_STATE,        {stay, stay, stay, stay, fail, degr, stay, stay, stay}},
+[TF_EVENT_STATE_NON_FINITE]  = {TF_REASON_NON_FINITE_STATE,   {stay, stay, stay, stay, fail, degr, stay, stay, stay}},
+[TF_EVENT_STATE_IMPLAUSIBLE] = {TF_REASON_IMPLAUSIBLE_STATE,  {stay, stay, stay, stay, fail, degr, stay, stay, stay}},
+[TF_EVENT_ACTION_NON_FINITE] = {TF_REASON_NON_FINITE_ACTION,  {stay, stay, stay, stay, fail, degr, stay, stay, stay}},
+[TF_EVENT_SETPOINT_STALE]    = {TF_REASON_STALE_SETPOINT,     {stay, stay, stay, stay, stay, degr, stay, stay, stay}},
+[TF_EVENT_DESCENT_OVER]      = {TF_REASON_DESCENT_OVER,       {stay, stay, stay, stay, stay, stay, fail, stay, stay}},
+[TF_EVENT_READY]             = {TF_REASON_NONE,               {stay, stay, stay, stay, flyi, stay, stay, stay, stay}},
 };
 
 static const uint8_t output[TF_STATES] = {
