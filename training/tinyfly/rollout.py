@@ -198,7 +198,9 @@ class Rollout:
         """Mean over steps and environments of the loss that ``reverse`` differentiates."""
         w, x, slots = self.cost, self.physics.state[1 : steps + 1], self.actor.slots
         a = self.actor.actions
-        total = w.position * np.square(x[:, POSITION]).sum() + w.velocity * np.square(x[:, VELOCITY]).sum()
+        far = np.abs(x[:, POSITION])
+        near = minimum(far, w.linear_m)
+        total = w.position * (near * (2 * far - near)).sum() + w.velocity * np.square(x[:, VELOCITY]).sum()
         total += w.rate * np.square(x[:, RATE]).sum() + w.attitude * ((3 - x[:, DIAGONAL].sum(1)) / 4).sum()
         total += w.action * np.square(a[slots : slots + steps] - self.episodes.hover_action).sum()
         total += w.change * np.square(np.diff(a[slots - 1 : slots + steps], axis=0)).sum()
@@ -230,6 +232,9 @@ class Rollout:
         weight = np.zeros((ROWS, self.n), self.dtype)
         weight[RATE], weight[POSITION], weight[VELOCITY] = w.rate * mean, w.position * mean, w.velocity * mean
         multiply(self.physics.state[1 : steps + 1], weight, out=self.pull[:steps])
+        most = w.position * mean * w.linear_m
+        pull = self.pull[:steps, POSITION]
+        maximum(minimum(pull, most, out=pull), -most, out=pull)
         self.pull[:steps, DIAGONAL] = -w.attitude * mean / 8
         a, action_adjoint = self.actor.actions, self.actor.action_adjoint[: slots + steps]
         action_adjoint[:slots] = 0

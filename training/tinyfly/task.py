@@ -34,6 +34,7 @@ class Loss:
     rate: float = 0.01
     action: float = 0.05  # deviation from hover
     change: float = 2.0  # action minus previous action
+    linear_m: float = 100.0  # position errors beyond this (each axis) cost linearly, not squared
 
     def between(self, other: Loss, share: float) -> Loss:
         """Geometrically between this and another, 0..1."""
