@@ -47,6 +47,7 @@ def test_figure_eights_at_other_speeds(target, policy, period_s):
     assert flight.rmse_m < MARGIN * prediction.rmse_m + MARGIN_M
 
 
+@pytest.mark.thorough
 def test_waypoints_are_reached_and_held(target, policy):
     scenario = Scenario("waypoints", 6.0, "waypoints", (1.0, 3, 0.5, 0, 0, 0.5, 0.5, 0.2, 0, 0, 0.3))
     flight, prediction = flown(target, policy, scenario)

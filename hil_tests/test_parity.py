@@ -17,14 +17,15 @@ def bits(x):
     return np.ascontiguousarray(x, np.float32).view(np.uint32)
 
 
-def test_golden_vectors_are_bit_exact(target, policy):
-    assert (bits(infer(target, policy.golden_observation)) == bits(policy.golden_action)).all()
+@pytest.mark.parametrize("every", [8, pytest.param(1, marks=pytest.mark.thorough)])
+def test_golden_vectors_are_bit_exact(target, policy, every):
+    found = infer(target, policy.golden_observation[:, ::every])
+    assert (bits(found) == bits(policy.golden_action[:, ::every])).all()
 
 
-@pytest.mark.parametrize("count", [500, pytest.param(10_000, marks=pytest.mark.thorough)])
-def test_random_observations_are_bit_exact_and_close_to_numpy(target, policy, figure, count):
-    rng = np.random.default_rng(count)
-    x = rng.standard_normal((policy.contract.size, count), dtype=np.float32) * rng.uniform(0.01, 3, count)
+def test_random_observations_are_bit_exact_and_close_to_numpy(target, policy, observations, figure):
+    rng = np.random.default_rng(observations)
+    x = rng.standard_normal((policy.contract.size, observations)) * rng.uniform(0.01, 3, observations)
     x = x.astype(np.float32)
     found = infer(target, x)
     assert (bits(found) == bits(policy.act_exact(x))).all()

@@ -20,7 +20,7 @@ def spread(target):
 
 def test_every_control_step_costs_the_same(target, figure, spread):
     chip = Chip(target)
-    fly(thrown(3, duration_s=2.0), chip)
+    fly(thrown(3, duration_s=1.0), chip)
     costs = np.array([c.cost for c in chip.controls[10:]], float)
     figure(f"{target.cost_unit}_per_step", float(np.median(costs)))
     assert np.ptp(costs) <= spread * np.median(costs)
@@ -35,6 +35,6 @@ def test_a_step_leaves_half_of_the_period_free(target):
     if not target.identity.cost_hz:
         pytest.skip(f"{target.cost_unit} have no rate here: an emulator's clock is not a chip's")
     chip = Chip(target)
-    fly(thrown(3, duration_s=2.0), chip)
+    fly(thrown(3, duration_s=1.0), chip)
     worst_s = max(c.cost for c in chip.controls) / target.identity.cost_hz
     assert worst_s < 0.5 / target.identity.rate_hz

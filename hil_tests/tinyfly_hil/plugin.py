@@ -33,6 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--log", type=Path, metavar="DIR", help="write a log of every run here, not of failures alone"
     )
+    group.addoption("--observations", type=int, metavar="N", help="random observations (1000; --quick: 50)")
     group.addoption(
         "--endurance", type=float, default=60.0, metavar="S", help="length of the long flight (60)"
     )
@@ -98,6 +99,13 @@ def target(request: pytest.FixtureRequest, port: str, open_port: OpenPort) -> It
         directory: Path | None = request.config.getoption("--log")
         if directory:
             recorder.save(directory / f"{request.node.name}.npz")
+
+
+@pytest.fixture
+def observations(request: pytest.FixtureRequest) -> int:
+    """How many random observations to compare: each takes a long frame, and so a long time, on a slow line."""
+    given: int | None = request.config.getoption("--observations")
+    return given or (50 if request.config.getoption("--quick") else 1000)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from tinyfly.errors import UserError
 from tinyfly.policy import Policy
 from tinyfly.state import ANGULAR_VELOCITY, POSITION, QUATERNION, VELOCITY
 from tinyfly_hil import emulator
+from tinyfly_hil.bridge import serial_line
 from tinyfly_hil.link import ANSWER_S, Link, Restarted, TargetError
 from tinyfly_hil.protocol import ENUMS, Frame, name_of, reply_of
 
@@ -152,17 +153,36 @@ def step_values(time_us: int, sensed: ArrayLike) -> dict[str, Any]:
     }
 
 
+EMULATORS = {
+    "qemu": ("emulated", emulator.qemu),
+    "host": ("host", emulator.host),
+}  # port: build, how to start it
+
+
+def built_for(port: str, policy: Path) -> Build | None:
+    """What runs behind an emulator's port (built if need be); None for a port that is not ours to start."""
+    name = port.removeprefix("line:")
+    if name not in EMULATORS:
+        return None
+    from tinyfly_hil.build import build
+
+    return build(policy, EMULATORS[name][0])
+
+
 class Source:
-    """Starts an emulator, ends the one before."""
+    """Starts an emulator, ends the one before; ``line:`` puts an imitated serial line in between."""
 
     def __init__(self, port: str, build: Build, stack: ExitStack):
-        self._launch = {"qemu": emulator.qemu, "host": emulator.host}[port]
+        self._name = port.removeprefix("line:")
+        self._slow = port.startswith("line:")
         self._build, self._stack = build, stack
 
     def start(self) -> str:
         """The URL of a freshly booted one."""
         self._stack.close()
-        return self._stack.enter_context(self._launch(self._build.elf)).url
+        launch = EMULATORS[self._name][1]
+        url = self._stack.enter_context(launch(self._build.elf)).url
+        return self._stack.enter_context(serial_line(url)) if self._slow else url
 
 
 @contextmanager
@@ -170,19 +190,18 @@ def open_target(port: str, policy: Path) -> Iterator[Target]:
     """Open a port, make sure that this policy runs there, and give a freshly started, disarmed chip.
 
     Args:
-        port: ``qemu`` or ``host`` (built and started here, ended on exit), ``auto`` (the only USB serial
-            port), a device, or ``socket://HOST:PORT``.
+        port: ``qemu`` or ``host`` (built and started here, ended on exit), ``line:qemu`` or ``line:host``
+            (the same behind an imitated serial line), ``auto`` (the only USB serial port), a device, or
+            ``socket://HOST:PORT``.
         policy: the policy file that must be on the chip.
 
     Raises:
         UserError: within 3 s, when the port is missing, silent, foreign, or runs another policy.
     """
     expected = Policy.load(policy)
+    built = built_for(port, policy)
     with ExitStack() as stack:
-        if port in ("qemu", "host"):
-            from tinyfly_hil.build import build
-
-            built = build(policy, {"qemu": "emulated", "host": "host"}[port])
+        if built is not None:
             source = Source(port, built, stack.enter_context(ExitStack()))
             link = Link(source.start())
             stack.callback(link.close)

@@ -1,0 +1,142 @@
+"""The whole suite against one target, as `tinyfly hil` and `tinyfly fly` run it: pytest, in this process.
+
+There is one list of checks, the tests in hil_tests/; here they are run, counted, and their figures collected.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tinyfly.errors import UserError
+from tinyfly_hil.target import built_for, open_target
+
+TESTS = Path(__file__).resolve().parents[1]
+Progress = Callable[[float, dict[str, float]], None]
+
+
+def run(
+    policy: Path,
+    port: str = "qemu",
+    *,
+    thorough: bool = False,
+    junit: Path | None = None,
+    log: Path | None = None,
+    select: str = "",
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Run the suite.
+
+    Args:
+        policy: the policy file that is on the chip.
+        port: as for ``target.open_target``.
+        thorough: also the tests with many flights (minutes instead of seconds).
+        junit: write JUnit XML here.
+        log: write a log of every test into this folder.
+        select: only tests whose names match (pytest's -k).
+        progress: told the share done, and how many tests have passed and failed.
+
+    Returns:
+        target, passed, failed, skipped, hover_error_m, figure_eight_rmse_m, instructions_per_step,
+        flash_bytes, ram_bytes, round_trip_ms_max, every other figure the tests measured, and failures: name -> report. A
+        figure that this target cannot give is None.
+
+    Raises:
+        UserError: the port cannot be opened, or runs something else.
+    """
+    import pytest
+
+    from tinyfly_hil import plugin
+
+    with open_target(port, policy) as target:  # say at once, in one line, what would fail every test
+        name = f"{target.identity.target} ({port})"
+    collector = _Collector(progress)
+    arguments = [
+        str(TESTS),
+        "--port",
+        port,
+        "--policy",
+        str(policy),
+        "-c",
+        os.devnull,
+        "--rootdir",
+        str(TESTS),
+    ]
+    arguments += ["-p", "no:terminal", "-p", "no:cacheprovider", "-W", "error", "--import-mode=importlib"]
+    arguments += [] if thorough else ["--quick"]
+    arguments += ["--junitxml", str(junit)] if junit else []
+    arguments += ["--log", str(log)] if log else []
+    arguments += ["-k", select] if select else []
+    with _alone():
+        code = pytest.main(arguments, plugins=[plugin, collector])
+    if code == pytest.ExitCode.INTERRUPTED:
+        raise KeyboardInterrupt
+    if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        raise UserError(f"the suite did not run (pytest exit code {int(code)}): {collector.trouble}")
+    build = built_for(port, policy)
+    return {
+        "target": name,
+        "passed": collector.passed,
+        "failed": len(collector.failures),
+        "skipped": collector.skipped,
+        "hover_error_m": None,
+        "figure_eight_rmse_m": None,
+        "instructions_per_step": None,
+        "flash_bytes": build.flash_bytes if build else None,
+        "ram_bytes": build.ram_bytes if build else None,
+        **collector.figures,
+        "failures": collector.failures,
+    }
+
+
+class _Collector:
+    """A pytest plugin that counts."""
+
+    def __init__(self, progress: Progress | None):
+        self.passed = self.skipped = self._done = self._total = 0
+        self.failures: dict[str, str] = {}
+        self.figures: dict[str, float] = {}
+        self.trouble = "no test was found"
+        self._progress = progress
+
+    def pytest_collection_finish(self, session: Any) -> None:
+        self._total = len(session.items)
+
+    def pytest_collectreport(self, report: Any) -> None:
+        if report.failed:
+            self.trouble = report.longreprtext
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if report.failed:
+            sections = "".join(f"\n--- {title}\n{text}" for title, text in report.sections)
+            self.failures[report.nodeid] = f"{report.longreprtext}{sections}"
+            print(f"\nFAILED {report.nodeid}\n{self.failures[report.nodeid]}", file=sys.stderr)
+        self.skipped += report.skipped
+        if report.when == "call":
+            self.passed += report.passed
+        if report.when == "teardown":
+            self._done += 1
+            for name, value in report.user_properties:
+                self.figures[name] = max(value, self.figures.get(name, value))
+            if self._progress:
+                counts = {"passed": float(self.passed), "failed": float(len(self.failures))}
+                self._progress(self._done / max(self._total, 1), counts)
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """pytest with no plugins but ours, and nothing on stdout: that belongs to --json."""
+    before = os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        if before is None:
+            del os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"]
+        else:
+            os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = before
