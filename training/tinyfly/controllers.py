@@ -1,9 +1,8 @@
 """Controllers to fly beside a policy: the paper's networks, and classical ones. All see what a policy sees.
 
-Each has a ``contract`` and ``act(observation) -> action`` like a `Policy`, so `evaluate` flies them on the same
-cases. The classical ones read position error, rotation, velocity error, angular velocity and the reference's
-acceleration from the observation, and turn a wanted thrust and torque into rotor speeds with the airframe's own
-numbers: they know the model that the policy had to learn.
+Each has a ``contract`` and ``act(observation) -> action`` like a `Policy`, so `evaluate` flies them on the
+same cases. The classical ones take the observation apart again, and turn a wanted thrust and torque into
+rotor speeds with the airframe's own numbers: they know the model that the policy had to learn.
 """
 
 from __future__ import annotations
@@ -86,23 +85,25 @@ class View:
 
 
 class Classical:
-    """What classical controllers share: taking the observation apart, mixing thrust and torque into rotor speeds.
+    """What classical controllers share: taking the observation apart, mixing thrust and torque into rotors.
 
-    The rotors lag, by 50 to 150 ms here; against that the command leads: it overshoots the wanted speed by
-    ``lead`` times what is still missing, as far as the rotor's first-order model and the past actions tell.
+    Rotors lag, by 50 to 150 ms here. Against that the command leads: it overshoots the speed wanted, so that
+    the rotors follow as if their time constant were ``lag_s``, as far as a first-order model of them and the
+    past actions tell.
     """
 
-    def __init__(self, airframe: Airframe, lead: float = 3.0) -> None:
-        self.airframe, self.contract, self.lead = airframe, classical_contract(airframe), lead
+    def __init__(self, airframe: Airframe, lag_s: float = 0.04) -> None:
+        self.airframe, self.contract = airframe, classical_contract(airframe)
         self._slices = self.contract.slices()
-        self.lag_s = (airframe.rotor_rise_s + airframe.rotor_fall_s) / 2
+        own_lag_s = (airframe.rotor_rise_s + airframe.rotor_fall_s) / 2
+        self._lead = max(1.0, own_lag_s / lag_s)
         x, y, _ = np.array(airframe.rotor_position_m).T
         u = airframe.hover_fraction  # reaction torque over thrust, as it is at hover
         arm = np.polyval(airframe.torque_nm[::-1], u) / np.polyval(airframe.thrust_n[::-1], u)
         self._thrusts = np.linalg.inv(
             np.stack([np.ones(4), y, -x, np.array(airframe.rotor_torque_sign) * arm])
         )
-        keep = np.exp(-1 / (self.contract.rate_hz * self.lag_s))
+        keep = np.exp(-1 / (self.contract.rate_hz * own_lag_s))
         self._memory = (1 - keep) * keep ** np.arange(31, -1, -1)  # oldest first
         self._forgotten = keep**32
 
@@ -133,21 +134,25 @@ class Classical:
         motors += np.maximum(low - motors.min(0), 0)
         motors = np.clip(motors, low, high)
         u = (np.sqrt(c1 * c1 + 4 * c2 * (motors - c0)) - c1) / (2 * c2)
-        u = view.rotor_speed + self.lead * (u - view.rotor_speed)
+        u = view.rotor_speed + self._lead * (u - view.rotor_speed)
         return np.clip(2 * u - 1, -1, 1).astype(np.float32)
 
 
 class Geometric(Classical):
-    """Mellinger and Kumar (2011): PID on position, thrust along the wanted force, attitude error from rotation
-    matrices. Gains are natural frequencies, so that one tuning serves every airframe.
+    """Mellinger and Kumar (2011): PID on position, thrust along the wanted force, error of rotation matrices.
+
+    Gains are natural frequencies, so that one tuning serves every airframe.
     """
 
     def __init__(
-        self, airframe: Airframe, lead: float = 3.0, attitude: float = 0.5, position: float = 0.35
+        self,
+        airframe: Airframe,
+        lag_s: float = 0.04,
+        attitude_rad_s: float = 10.0,
+        position_rad_s: float = 3.0,
     ) -> None:
-        super().__init__(airframe, lead)
-        self._attitude_rad_s = attitude * lead / self.lag_s
-        self._position_rad_s = position * self._attitude_rad_s
+        super().__init__(airframe, lag_s)
+        self._attitude_rad_s, self._position_rad_s = attitude_rad_s, position_rad_s
 
     def act(self, observation: Array) -> Array:
         """(152, n) -> (4, n)."""
@@ -162,7 +167,7 @@ class Geometric(Classical):
         return self.mix(s, thrust, self._torque(wanted, s))
 
     def _torque(self, wanted: Array, s: View) -> Array:
-        """Bring the body's z axis along ``wanted`` (3, n) and its y axis as near to the world's as that allows."""
+        """Bring the body's z axis along ``wanted`` (3, n) and its y axis near the world's."""
         z = wanted / np.linalg.norm(wanted, axis=0)
         y = np.cross(z, np.array([[1.0], [0.0], [0.0]]), axis=0)
         y /= np.linalg.norm(y, axis=0)

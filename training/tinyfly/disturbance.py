@@ -111,7 +111,7 @@ class Sensor:
 class NoiseBank:
     """White noise at a tenth of the price: a window on a long strip of it, somewhere else in every step."""
 
-    _SPARE = 1 << 15
+    _SPARE = 4096
 
     def __init__(self, noise: Noise, n: int, rng: np.random.Generator) -> None:
         self._rng, self._n = rng, n

@@ -30,7 +30,7 @@ from tinyfly.state import POSITION, ROTOR_SPEED, ROWS, VELOCITY
 
 Array = NDArray[np.floating]
 
-CHUNK = 2048  # columns; see docs/simulator.md
+CHUNK = 4096  # columns; see docs/simulator.md
 # RK4 is stable up to dt * rate = 2.78 and accurate far below; rotors faster than this get shorter steps.
 _LARGEST_LAG = 0.5
 
