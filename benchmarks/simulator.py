@@ -3,9 +3,9 @@
     python benchmarks/simulator.py [--seconds 0.3]
 
 Columns: RK4 alone; the full step (dynamics, noise, observation with 32 past actions, reward, termination,
-masked reset) of vehicles that fly their 500 steps; the same RK4 written plainly in NumPy as a yardstick for the
-machine; and other simulators where they are installed. All are timed in turns and by processor time, and the
-best turn counts: on a shared machine the ratio within one run is the figure to trust.
+masked reset) of vehicles that fly their 500 steps; the same RK4 written plainly in NumPy, as a yardstick for
+the machine; and other simulators where they are installed. All are timed in turns and by processor time, and
+the best turn counts: on a shared machine the ratio within one run is the figure to trust.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ class Classical:
     past actions tell.
     """
 
-    def __init__(self, airframe: Airframe, lag_s: float = 0.04) -> None:
+    def __init__(self, airframe: Airframe, lag_s: float = 0.035) -> None:
         self.airframe, self.contract = airframe, classical_contract(airframe)
         self._slices = self.contract.slices()
         own_lag_s = (airframe.rotor_rise_s + airframe.rotor_fall_s) / 2
@@ -147,8 +147,8 @@ class Geometric(Classical):
     def __init__(
         self,
         airframe: Airframe,
-        lag_s: float = 0.04,
-        attitude_rad_s: float = 10.0,
+        lag_s: float = 0.035,
+        attitude_rad_s: float = 9.0,
         position_rad_s: float = 3.0,
     ) -> None:
         super().__init__(airframe, lag_s)

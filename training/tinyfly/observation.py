@@ -8,8 +8,9 @@ operation below is one IEEE operation (no fused multiply-add), and this is their
 ``observe(time_us, sensed, reference)``
  1. time: dt_us = (time_us - previous time_us) modulo 2^32, at most 100000 (a stall must not wind up the
     integral); 0 on the first step. period_us = round(1e6 / history_rate_hz); phase_us begins at
-    period_us // 2; phase_us += dt_us; when it reaches period_us, phase_us %= period_us and the history is due to advance.
-    The first step is due as well. Half a period of margin keeps a jittering clock from skipping an advance.
+    period_us // 2; phase_us += dt_us; when it reaches period_us, phase_us %= period_us and the history is due
+    to advance. The first step is due as well. Half a period of margin keeps a jittering clock from skipping
+    an advance.
  2. integral: I = clip(I + (gain * (dt_us * 1e-6)) * previous clipped error, +-limit). It is the error of
     the previous step, so that at a constant rate the policy sees the very sum that it was trained with.
  3. error = position - reference position; its clip to +-error_limit is kept for the next step.
