@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tinyfly.airframe import Airframe
 from tinyfly.errors import UserError
 from tinyfly.policy import Policy, write_atomically
 from tinyfly_hil.build import ROOT, Build, occupied
@@ -35,6 +36,7 @@ def stage(policy: Policy, folder: Path) -> None:
         _copy(path, source / path.name)
     fresh = folder / "fresh"
     export_c(policy, fresh, golden=GOLDEN)
+    write_atomically(fresh / "tf_airframe.h", _airframe_header(policy).encode())
     generator = ROOT / "firmware" / "protocol" / "generate.py"
     subprocess.run([sys.executable, str(generator), str(fresh)], check=True, stdout=subprocess.DEVNULL)
     for path in fresh.iterdir():
@@ -77,6 +79,15 @@ def build(policy_path: str | Path, base: str | Path, out: str | Path | None = No
 def footprint() -> tuple[int, int]:
     """(bytes of flash, bytes of RAM) of tinyfly itself in the image last built, before the linker drops anything."""
     return occupied(STAGE / "src" / "built-in.o")
+
+
+def _airframe_header(policy: Policy) -> str:
+    """What the stock firmware needs beyond the contract: it wants thrust in newton."""
+    full_n = sum(Airframe.from_dict(policy.airframe).thrust_n)
+    return (
+        "#ifndef TF_AIRFRAME_H\n#define TF_AIRFRAME_H\n\n"
+        f"#define TF_FULL_THRUST_N {full_n.hex()}f /* {full_n:.4f} N, one rotor at full speed */\n\n#endif\n"
+    )
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -15,25 +15,26 @@
 #include "FreeRTOS.h"
 #include "log.h"
 #include "param.h"
+#include "platform_defaults.h"
 #include "position_controller.h"
 #include "stabilizer_types.h"
 #include "task.h"
 #include "usec_time.h"
 
+#include "tf_airframe.h"
 #include "tf_controller.h"
 
 #define STEP_TICKS 2u      /* of the 1 kHz stabilizer: the policy runs at 500 Hz */
 #define TICK_US 1000u
 #define RAD_PER_DEG 0.0174532925f
-#define G_M_S2 9.81f
 
-typedef enum { MODE_COMMANDER, MODE_TARGET, MODE_FIGURE_EIGHT } tf_mode_t;
+enum { MODE_COMMANDER, MODE_TARGET, MODE_FIGURE_EIGHT };
 
 /* Parameters. */
-static uint8_t enable;
-static uint8_t mode = MODE_COMMANDER;
-static float target[3] = {0.0f, 0.0f, 0.5f};     /* m, world */
-static float eight[4] = {1.0f, 1.0f, 5.5f, 3.0f}; /* length m, width m, period s, ramp s */
+static uint8_t tf_enable;
+static uint8_t tf_mode = MODE_COMMANDER;
+static float tf_target[3] = {0.0f, 0.0f, 0.5f};     /* m, world */
+static float tf_eight[4] = {1.0f, 1.0f, 5.5f, 3.0f}; /* length m, width m, period s, ramp s */
 
 static tf_controller_t tf;
 static float motors[TF_MOTORS];
@@ -78,11 +79,11 @@ static uint8_t follow(const setpoint_t *sp)
 /* Once, when enabled: the modes that need no stream. */
 static uint8_t begin(const state_t *s)
 {
-    const float to[TF_SETPOINT_VALUES] = {target[0], target[1], target[2]};
-    const float figure[TF_SETPOINT_VALUES] = {s->position.x, s->position.y, s->position.z, 0.5f * eight[0], eight[1],
-                                              eight[2], eight[3]};
+    const float to[TF_SETPOINT_VALUES] = {tf_target[0], tf_target[1], tf_target[2]};
+    const float figure[TF_SETPOINT_VALUES] = {s->position.x, s->position.y, s->position.z, 0.5f * tf_eight[0],
+                                              tf_eight[1], tf_eight[2], tf_eight[3]};
 
-    switch (mode) {
+    switch (tf_mode) {
     case MODE_COMMANDER: return TF_REASON_NONE;
     case MODE_TARGET: return tf_controller_setpoint(&tf, TF_SETPOINT_POSITION, 0, to);
     case MODE_FIGURE_EIGHT: return tf_controller_setpoint(&tf, TF_SETPOINT_FIGURE_EIGHT, 0, figure);
@@ -98,7 +99,7 @@ static void give_back(uint8_t why)
 
 static void requests(const setpoint_t *sp, const state_t *s)
 {
-    const bool enabled = enable != 0u;
+    const bool enabled = tf_enable != 0u;
 
     if (enabled && !was_enabled) {
         refusal = commanded(sp) ? begin(s) : TF_REASON_STALE_SETPOINT;
@@ -118,7 +119,7 @@ static void step(const setpoint_t *sp, const sensorData_t *sensors, const state_
     const uint64_t before = usecTimestamp();
 
     requests(sp, s);
-    if (mode == MODE_COMMANDER && commanded(sp))
+    if (tf_mode == MODE_COMMANDER && commanded(sp))
         (void)follow(sp); /* refused when a number is bad: then it goes stale */
     tf_controller_step(&tf, tick * TICK_US, &state, motors);
     cost_us = (uint16_t)(usecTimestamp() - before);
@@ -133,11 +134,12 @@ static bool ours(void)
     return state == TF_STATE_FLYING || (blind && was_flying);
 }
 
+/* Thrust in newton, in units of what the stock firmware calls full thrust; it makes the voltage for it. */
 static void output(control_t *control)
 {
     control->controlMode = controlModeForce;
     for (uint32_t i = 0; i < TF_MOTORS; i++)
-        control->normalizedForces[i] = tf_thrust_fraction(motors[i]);
+        control->normalizedForces[i] = tf_thrust_fraction(motors[i]) * (TF_FULL_THRUST_N / THRUST_MAX);
 }
 
 void controllerOutOfTreeInit(void)
@@ -185,18 +187,18 @@ void appMain(void)
  */
 PARAM_GROUP_START(tinyfly)
 /** 0 -> 1: let the policy fly; 0: give the aircraft back to the PID */
-PARAM_ADD(PARAM_UINT8, enable, &enable)
+PARAM_ADD(PARAM_UINT8, enable, &tf_enable)
 /** Set-point: commander's position (0), target (1), figure-eight about here (2); read when enabled */
-PARAM_ADD(PARAM_UINT8, mode, &mode)
+PARAM_ADD(PARAM_UINT8, mode, &tf_mode)
 /** Target, world frame [m] */
-PARAM_ADD(PARAM_FLOAT, x, &target[0])
-PARAM_ADD(PARAM_FLOAT, y, &target[1])
-PARAM_ADD(PARAM_FLOAT, z, &target[2])
+PARAM_ADD(PARAM_FLOAT, x, &tf_target[0])
+PARAM_ADD(PARAM_FLOAT, y, &tf_target[1])
+PARAM_ADD(PARAM_FLOAT, z, &tf_target[2])
 /** Figure-eight: length [m], width [m], period [s], ramp to speed [s] */
-PARAM_ADD(PARAM_FLOAT, length, &eight[0])
-PARAM_ADD(PARAM_FLOAT, width, &eight[1])
-PARAM_ADD(PARAM_FLOAT, period, &eight[2])
-PARAM_ADD(PARAM_FLOAT, ramp, &eight[3])
+PARAM_ADD(PARAM_FLOAT, length, &tf_eight[0])
+PARAM_ADD(PARAM_FLOAT, width, &tf_eight[1])
+PARAM_ADD(PARAM_FLOAT, period, &tf_eight[2])
+PARAM_ADD(PARAM_FLOAT, ramp, &tf_eight[3])
 PARAM_GROUP_STOP(tinyfly)
 
 LOG_GROUP_START(tinyfly)
