@@ -51,7 +51,7 @@ class QuadrotorVectorEnv(VectorEnv):
         self._ended = np.zeros(num_envs, bool)
 
     def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[np.ndarray, Info]:
-        """Start all episodes anew -> observations (num_envs, inputs), info. A seed restarts all randomness."""
+        """Start all episodes anew -> observations (num_envs, inputs), info; a seed restarts randomness."""
         super().reset(seed=seed)
         if seed is not None:
             self._simulator = self._make(seed)
@@ -74,7 +74,7 @@ class QuadrotorVectorEnv(VectorEnv):
         return Simulator(self._airframe, self.num_envs, np.random.default_rng(seed), **self._settings)
 
     def _observe(self) -> np.ndarray:
-        return np.ascontiguousarray(self._simulator.observe().T)
+        return self._simulator.observe().T.copy()
 
 
 class QuadrotorEnv(gymnasium.Env):
