@@ -47,7 +47,7 @@ class Loss:
 class Recipe:
     """How long and how fast. Horizons grow from the first to the second over `grow` of the updates."""
 
-    updates: int = 110
+    updates: int = 130
     environments: int = 64
     horizon: tuple[int, int] = (30, 60)
     grow: float = 0.6

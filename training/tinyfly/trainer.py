@@ -120,7 +120,7 @@ def optimise(task: Task, seed: int, progress: Report | None = None) -> tuple[Wei
             optimizer.step(weights, gradient, learning_rate(r, update))
             if progress:
                 error = np.sqrt(np.square(rollout.physics.state[steps, POSITION]).sum(0))
-                metrics = {"loss": rollout.loss(steps), "error_m": float(np.median(error))}
+                metrics = {"loss": rollout.loss(steps), "error_m": float(error.mean())}
                 progress((update + 1) / r.updates, metrics)
     return weights, env_steps
 

@@ -1,0 +1,121 @@
+"""Scores shared by the benchmarks: policies trained or loaded, flown on held-out episodes, one dict a policy."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from pathlib import Path
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np
+
+from tinyfly import trainer
+from tinyfly.airframe import Airframe
+from tinyfly.contract import paper_contract
+from tinyfly.evaluate import fly_scenario
+from tinyfly.policy import Policy
+from tinyfly.task import Task
+
+SEVEN = (
+    "crazyflie",
+    "rltools_2025",
+    "rltools_2026",
+    "cf2x_L250",
+    "cf2x_P250",
+    "cf2x_T350",
+    "cf21B_500",
+)
+Row = dict[str, float]
+
+
+class Baseline:
+    """The paper's weights (13,828 float32: W1, b1, W2, b2, W3, b3), with its rational tanh."""
+
+    def __init__(self, path: Path) -> None:
+        data = np.fromfile(path, "<f4")
+        shapes = ((64, 146), (64,), (64, 64), (64,), (4, 64), (4,))
+        ends = np.cumsum([int(np.prod(s)) for s in shapes])
+        self.parts = [data[e - int(np.prod(s)) : e].reshape(s) for s, e in zip(shapes, ends, strict=True)]
+        self.parts[0] = np.roll(self.parts[0], 128, axis=1)  # ours has the history first
+        self.contract = paper_contract()
+
+    def act(self, observation):
+        x = observation
+        for w, b in zip(self.parts[::2], self.parts[1::2], strict=True):
+            x = np.clip(w @ x + b[:, None], -3, 3)
+            x = x * (27 + x * x) / (27 + 9 * x * x)
+        return x
+
+
+def train_timed(task: Task, seed: int) -> tuple[Policy, float]:
+    """A policy, accepted or not, and the processor time that it took."""
+    start = time.process_time()
+    weights, _ = trainer.optimise(task, seed)
+    spent = time.process_time() - start
+    return Policy.create(task.contract, trainer.layers(task, weights), {}, {}), spent
+
+
+def paper_row(policy, episodes: int = 1000, latency_ms: float = 0.0) -> Row:
+    """Hover from the paper's starts and the figure-eights, on its airframe."""
+    airframe = Airframe.load("crazyflie")
+    hover = fly_scenario(policy, airframe, "hover", episodes=episodes, latency_ms=latency_ms).row()
+    row = {"survival": hover["survival"], "hover mm": 1e3 * hover["hover_error_m"]}
+    for period in ("5.5", "3.5", "2.5"):
+        o = fly_scenario(
+            policy, airframe, f"figure-eight {period} s", episodes=20, latency_ms=latency_ms
+        ).row()
+        row[f"eight {period} s mm"] = 1e3 * o["rmse_m"]
+    return row
+
+
+def crazyflie_row(policy, airframe: str, episodes: int = 100) -> Row:
+    """One airframe: thrown with mass +-30 % at 0, 10, 20 ms; at rest heavy, light, weak; recovery; eights."""
+    vehicle, row = Airframe.load(airframe), {}
+    thrown = {
+        ms: fly_scenario(policy, vehicle, "thrown", episodes=episodes, latency_ms=ms).row()
+        for ms in (0, 10, 20)
+    }
+    row["survival"] = min(o["survival"] for o in thrown.values())
+    row["4..6 s mm"] = 1e3 * max(o["error_5_s_m"] for o in thrown.values())
+    row["12 s mm"] = 1e3 * max(o["error_12_s_m"] for o in thrown.values())
+    for name in ("light", "heavy", "weak battery"):
+        o = fly_scenario(policy, vehicle, name, episodes=20, latency_ms=10).row()
+        row[f"{name} mm"] = 1e3 * o["error_8_s_m"]
+    o = fly_scenario(policy, vehicle, "recovery", episodes=episodes, latency_ms=10).row()
+    row["recovered"] = o["recovered"]
+    for period in ("5.5", "3.5"):
+        o = fly_scenario(policy, vehicle, f"figure-eight {period} s", episodes=10, latency_ms=10).row()
+        row[f"eight {period} s mm"] = 1e3 * o["rmse_m"]
+    return row
+
+
+def worst(rows: list[Row]) -> Row:
+    """Column by column, whichever way is bad."""
+    low = ("survival", "recovered")
+    return {k: (min if k in low else max)(r[k] for r in rows) for k in rows[0]}
+
+
+def median(rows: list[Row]) -> Row:
+    return {k: float(np.median([r[k] for r in rows])) for k in rows[0]}
+
+
+def print_row(label: str, row: Row) -> None:
+    """One line of a markdown table."""
+    cells = (f"{v:.3f}" if k in ("survival", "recovered") else f"{v:.3g}" for k, v in row.items())
+    print(f"| {label} | {' | '.join(cells)} |", flush=True)
+
+
+def print_header(label: str, row: Row) -> None:
+    print(f"| {label} | {' | '.join(row)} |\n|{'---|' * (len(row) + 1)}")
+
+
+def machine() -> str:
+    """What the figures were measured on."""
+    try:
+        info = Path("/proc/cpuinfo").read_text()
+        name = next(line.split(":")[1].strip() for line in info.splitlines() if line.startswith("model name"))
+    except (OSError, StopIteration):
+        name = platform.processor()
+    return f"{name}, one core, Python {platform.python_version()}, NumPy {np.__version__}"
