@@ -10,9 +10,8 @@ import pytest
 from core import MS, Controller, floats, moved
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from native import GENERATE
+from native import CORE, GENERATE
 
-from tinyfly_export.c import CORE
 from tinyfly_export.native import find_compiler
 from tinyfly_hil.protocol import name_of
 

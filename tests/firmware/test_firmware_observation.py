@@ -6,7 +6,7 @@ import ctypes
 
 import numpy as np
 import pytest
-from core import floats
+from core import floats, moved
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from native import FULL, SLOW, build
@@ -59,3 +59,18 @@ def test_bits_agree_whatever_the_clock_does(assembled, gaps_us, seed):
         now = (now + gap) % 2**32
         times.append(now)
     check_bits(assembled, times, seed)
+
+
+@pytest.mark.parametrize("rate_hz", [100, 500])
+def test_the_integral_winds_up_to_its_limit_and_no_further(library, rate_hz):
+    observer = Observer(FULL, 1)
+    chip = ctypes.create_string_buffer(library.bridge_observation_size())
+    library.tf_observation_init(chip)
+    sensed, reference = np.float32(moved(position=[1, -1, 0.01])), np.zeros(15, np.float32)
+    for k in range(4 * rate_hz):
+        time_us = round(k * 1e6 / rate_hz)
+        library.tf_observation_step(chip, ctypes.c_uint32(time_us), floats(sensed), floats(reference))
+        expected = observer.observe(time_us, sensed[:, None], reference[:, None])[:, 0]
+    got = np.frombuffer(chip.raw, np.float32, FULL.size)
+    np.testing.assert_array_equal(got, expected)
+    np.testing.assert_array_equal(got[FULL.slices()["position_integral"]][:2], [1, -1])
