@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from tinyfly.policy import Policy
+from tinyfly_export.amalgam import Amalgam
 from tinyfly_export.c import CORE, data_header, golden_source, network_source, write_together
 from tinyfly_export.native import compile_library, find_compiler, pointer
 from tinyfly_export.proof import Array, Proof, prove
@@ -80,7 +81,7 @@ def export_bundle(policy: Policy) -> tuple[dict[str, bytes], list[Proof]]:
 def bundle(policy: Policy) -> dict[str, bytes]:
     """File name -> content; the same bytes every time."""
     texts = {"tf_policy_data.h": data_header(policy), "tf_setpoint.h": _reference_type()}
-    core = _Amalgam(texts)
+    core = Amalgam(texts)
     header = [_HEADER, core.take("tf_observation.h"), _template("policy_step.h"), _FOOTER]
     source = [_SOURCE, network_source(policy), *map(core.take, _SOURCES), _template("policy_step.c")]
     check = [_CHECK, golden_source(policy), _template("policy_check.c")]
@@ -92,21 +93,6 @@ def bundle(policy: Policy) -> dict[str, bytes]:
         "Makefile": _template("Makefile"),
     }
     return {name: text.encode() for name, text in files.items()}
-
-
-class _Amalgam:
-    """Sources with each of their own headers in place at its first use; system headers come first of all."""
-
-    def __init__(self, texts: dict[str, str]) -> None:
-        self.texts, self.taken = texts, set[str]()
-
-    def take(self, name: str) -> str:
-        if name in self.taken:
-            return ""
-        self.taken.add(name)
-        text = self.texts.get(name) or (CORE / name).read_text()
-        text = re.sub(r"#include <[a-z]+\.h>\n", "", text)
-        return re.sub(r'#include "(\w+\.h)"\n', lambda m: self.take(m[1]), text)
 
 
 def _reference_type() -> str:

@@ -10,9 +10,9 @@ from typing import Any
 from tinyfly.errors import UserError
 from tinyfly.policy import Policy
 from tinyfly_export.c import write_together
-from tinyfly_export.proof import Proof
+from tinyfly_export.proof import Array, Proof
 
-FORMATS = ("c", "onnx", "tflite", "torch")
+FORMATS = ("c", "c-int16", "onnx", "tflite", "torch")
 _PACKAGES = {"onnx": ("onnx", "onnxruntime"), "tflite": ("tflite_micro",), "torch": ("torch",)}
 
 
@@ -46,6 +46,12 @@ def _c(policy: Policy) -> tuple[dict[str, bytes], list[Proof]]:
     return export_bundle(policy)
 
 
+def _c_int16(policy: Policy) -> tuple[dict[str, bytes], list[Proof]]:
+    from tinyfly_export.integer_c import export_integer
+
+    return export_integer(policy, _recorded(policy))
+
+
 def _onnx(policy: Policy) -> tuple[dict[str, bytes], list[Proof]]:
     from tinyfly_export.onnx import export_onnx
 
@@ -53,14 +59,10 @@ def _onnx(policy: Policy) -> tuple[dict[str, bytes], list[Proof]]:
 
 
 def _tflite(policy: Policy) -> tuple[dict[str, bytes], list[Proof]]:
-    from tinyfly.airframe import Airframe, names
-    from tinyfly_export.recorded import record
     from tinyfly_export.tflite import export_tflite, export_tflite_int8
 
-    known = policy.airframe.get("name")
-    recorded = record(policy, Airframe.load(known if known in names() else "crazyflie"))
     files, proofs = export_tflite(policy)
-    files_int8, proofs_int8 = export_tflite_int8(policy, recorded)
+    files_int8, proofs_int8 = export_tflite_int8(policy, _recorded(policy))
     return files | files_int8, proofs + proofs_int8
 
 
@@ -70,7 +72,16 @@ def _torch(policy: Policy) -> tuple[dict[str, bytes], list[Proof]]:
     return export_torch(policy)
 
 
-_EXPORTERS: dict[str, Any] = {"c": _c, "onnx": _onnx, "tflite": _tflite, "torch": _torch}
+def _recorded(policy: Policy) -> Array:
+    """Flights of the policy's own airframe, or of a Crazyflie where that is not a known one."""
+    from tinyfly.airframe import Airframe, names
+    from tinyfly_export.recorded import record
+
+    known = policy.airframe.get("name")
+    return record(policy, Airframe.load(known if known in names() else "crazyflie"))
+
+
+_EXPORTERS: dict[str, Any] = {"c": _c, "c-int16": _c_int16, "onnx": _onnx, "tflite": _tflite, "torch": _torch}
 
 
 def _require(name: str) -> None:

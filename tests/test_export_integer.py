@@ -1,0 +1,141 @@
+"""The policy in 16-bit integers: no sum overflows, every machine has the same bits, and they stay close."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from policies import random_policy
+
+from tinyfly.contract import Channel, Contract, paper_contract
+from tinyfly.errors import UserError
+from tinyfly.network import Layer
+from tinyfly.policy import Policy
+from tinyfly_export.integer import IntegerNetwork, quantise, tanh_integer
+from tinyfly_export.integer_c import TANH_HEADER, bundle, export_integer, tanh_header
+from tinyfly_export.proof import plausible
+
+ODD = Contract((Channel("position_error", 3),), history_length=0)
+
+
+def flown(policy: Policy) -> np.ndarray:
+    """Stands for recorded flights."""
+    return policy.golden_observation[:, plausible(policy)]
+
+
+def test_integer_tanh_is_within_its_bound_for_every_argument() -> None:
+    x = np.arange(-(9 << 16), 9 << 16)
+    error = np.abs(tanh_integer(x) / 2.0**15 - np.tanh(x / 2.0**16))
+    assert error.max() <= 1.3e-4
+    assert tanh_integer(np.array([-(2**31), 2**31 - 1])).tolist() == [-32767, 32767]
+    assert TANH_HEADER.read_text() == tanh_header(), "run `python -m tinyfly_export.integer_c`"
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    widths=st.lists(st.integers(1, 256), max_size=3).map(tuple),
+    scale=st.floats(0.01, 20),
+    largest=st.floats(0.01, 1000),
+)
+def test_what_is_not_refused_cannot_overflow_whatever_the_inputs(
+    widths: tuple[int, ...], scale: float, largest: float
+) -> None:
+    policy = random_policy(paper_contract(), widths)
+    scaled = tuple(Layer(x.weight * np.float32(scale), x.bias) for x in policy.layers)
+    policy = Policy.create(policy.contract, scaled, policy.airframe, policy.provenance)
+    try:
+        network = quantise(policy, np.full((policy.contract.size, 1), largest, np.float32))
+    except UserError:
+        assert scale * largest > 10  # a large network on large inputs
+        return
+    for layer in network.layers:
+        most = np.abs(layer.bias.astype(np.int64)) + 32768 * np.abs(layer.weight.astype(np.int64)).sum(axis=1)
+        assert most.max() < 2**31
+        assert layer.shift >= 16
+    assert largest * 2.0**network.input_bits < 32768
+
+
+def test_weights_that_no_scale_holds_are_refused_by_layer() -> None:
+    policy = random_policy(ODD, (8,))
+    huge = Layer(policy.layers[1].weight * np.float32(1e6), policy.layers[1].bias)
+    policy = Policy.create(ODD, (policy.layers[0], huge), policy.airframe, policy.provenance)
+    with pytest.raises(UserError, match="layer 1 saturates"):
+        quantise(policy, flown(policy))
+
+
+def test_recorded_flights_of_another_contract_are_refused(policy: Policy) -> None:
+    with pytest.raises(UserError, match="recorded observations"):
+        quantise(policy, np.zeros((7, 10), np.float32))
+
+
+@settings(max_examples=6, deadline=None)
+@given(
+    widths=st.lists(st.integers(1, 256), max_size=3).map(tuple),
+    contract=st.sampled_from([ODD, paper_contract()]),
+)
+def test_compiled_integers_are_the_definition_and_near_the_policy(
+    widths: tuple[int, ...], contract: Contract
+) -> None:
+    policy = random_policy(contract, widths)
+    files, (proof,) = export_integer(policy, flown(policy))  # compares bits with the definition
+    assert proof.max_error <= proof.bound
+    assert files == export_integer(policy, flown(policy))[0]
+
+
+def test_inputs_beyond_the_scale_saturate_and_nan_counts_as_zero() -> None:
+    policy = random_policy(ODD, (8,))
+    network = quantise(policy, flown(policy))
+    most = np.float32(32767 / 2.0**network.input_bits)
+    x = np.array([[np.inf, most, np.nan, 0], [-np.inf, -most, 0, 0], [1e30, most, 1, 1]], np.float32)
+    y = network.act(x)
+    assert np.array_equal(y[:, 0], y[:, 1])
+    assert np.array_equal(y[:, 2], y[:, 3])
+
+
+CHIP = """
+#include "policy_i16.h"
+float bench_input[%d], bench_action[4];
+int32_t bench_partial[256];
+uint32_t bench_n_old;
+void bench_step(void) { tf_network_i16_step(&policy_i16, bench_input, bench_action); }
+void bench_split(void)
+{
+    tf_network_i16_prepare(&policy_i16, bench_input, bench_n_old, bench_partial);
+    tf_network_i16_finish(&policy_i16, bench_partial, bench_n_old, bench_input + bench_n_old, bench_action);
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("cpu", "flags"), [("M4F", "-O2"), ("M4F", "-O2 -DTF_PORTABLE_KERNEL"), ("M0", "-O2")]
+)
+@pytest.mark.parametrize(("contract", "widths"), [(paper_contract(), (64, 13)), (ODD, (255,)), (ODD, ())])
+def test_the_chip_computes_the_definition_whole_or_split(
+    tmp_path: Path, cpu: str, flags: str, contract: Contract, widths: tuple[int, ...]
+) -> None:
+    pytest.importorskip("unicorn")
+    if not shutil.which("arm-none-eabi-gcc"):
+        pytest.skip("arm-none-eabi-gcc is not installed")
+    from tinyfly_export.cortex_m import Machine, build
+
+    policy = random_policy(contract, widths, seed=3)
+    network: IntegerNetwork = quantise(policy, flown(policy))
+    for name, text in (bundle(network, contract.size) | {"bench.c": CHIP % contract.size}).items():
+        (tmp_path / name).write_text(text)
+    elf = build([tmp_path / "policy_i16.c", tmp_path / "bench.c"], [], tmp_path / "bench.elf", cpu, flags)
+    chip = Machine(elf, cpu)
+    x = np.ascontiguousarray(policy.golden_observation[:, [0, 140, 200, 240, 249, 252, 253]])
+    x[0, 0], x[-1, 1] = np.nan, -np.inf
+    expected = network.act(x)
+    for column, action in zip(x.T, expected.T, strict=True):
+        chip.write("bench_input", column.tobytes())
+        chip.call("bench_step")
+        assert chip.read("bench_action") == action.tobytes()
+        for n_old in (0, contract.size // 2 & ~1, contract.size & ~1):
+            chip.write("bench_n_old", n_old.to_bytes(4, "little"))
+            chip.call("bench_split")
+            assert chip.read("bench_action") == action.tobytes()
