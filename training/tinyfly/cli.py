@@ -12,15 +12,18 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 # One thread: the matrices are tiny, and a second BLAS thread only spins. Must be set before NumPy loads.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import tyro
 
-from tinyfly.console import print_json, progress, say, show_table
+from tinyfly.console import Report, print_json, progress, say, show_table
 from tinyfly.errors import UserError
+
+if TYPE_CHECKING:
+    from tinyfly.policy import Policy
 
 PolicyFile = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="POLICY", help="policy file")]
 Airframe = Annotated[
@@ -28,6 +31,8 @@ Airframe = Annotated[
 ]
 Json = Annotated[bool, tyro.conf.arg(help="print one JSON object on stdout, everything else on stderr")]
 Task = Literal["crazyflie", "paper", "tracking"]
+Algorithm = Literal["gradient", "td3"]
+To = Literal["c", "onnx", "tflite", "torch", "all"]
 Result = dict[str, Any]
 
 
@@ -42,15 +47,17 @@ class Train:
     """random seed; the same seed on the same machine gives the same file"""
     out: Path = Path("runs")
     """policy file to write, or a folder to name it in"""
+    budget: float = 0.0
+    """seconds to spend, for --task paper: 0.5 for the quick recipe; 0: the recipe's own"""
+    algorithm: Algorithm = "gradient"
+    """gradient: through the simulator, with a costate critic; td3: the paper's own (needs torch, minutes)"""
     json: Json = False
 
     def run(self) -> Result:
-        from tinyfly.trainer import Settings, train
-
         start = time.perf_counter()
         path = _policy_path(self)
         with progress("train") as report:
-            policy = train(Settings(task=self.task, airframe=self.airframe, seed=self.seed), report)
+            policy = self._train(report)
         policy.save(path)
         return {
             "policy": str(path),
@@ -60,6 +67,17 @@ class Train:
             "wall_s": round(time.perf_counter() - start, 4),
             "env_steps": policy.provenance["env_steps"],
         }
+
+    def _train(self, report: Report) -> Policy:
+        if self.algorithm == "td3":
+            from tinyfly import td3
+
+            if self.task != "paper":
+                raise UserError("--algorithm td3 learns --task paper")
+            return td3.train(td3.Settings(airframe=self.airframe, seed=self.seed), report)
+        from tinyfly.trainer import Settings, train
+
+        return train(Settings(self.task, self.airframe, self.seed, self.budget or None), report)
 
     @staticmethod
     def show(r: Result) -> None:
@@ -107,23 +125,33 @@ class Export:
     """Write a policy as C arrays and more, each checked against the policy before it is kept."""
 
     policy: PolicyFile
-    to: str = "c"
-    """format"""
+    to: To = "c"
+    """c: a bundle of policy.h and policy.c; onnx; tflite (float32 and int8); torch; or all of them"""
     out: Path = Path("build/export")
-    """folder to write to"""
+    """folder to write to: each format gets a folder in it"""
     json: Json = False
 
     def run(self) -> Result:
+        from dataclasses import asdict
+
         from tinyfly.policy import Policy
         from tinyfly_export.formats import export
 
+        exports = export(Policy.load(self.policy), self.to, self.out)
         return {
             "policy": str(self.policy),
-            "files": [str(p) for p in export(Policy.load(self.policy), self.to, self.out)],
+            "files": [str(path) for e in exports for path in e.files],
+            "proofs": [asdict(proof) for e in exports for proof in e.proofs],
         }
 
     @staticmethod
     def show(r: Result) -> None:
+        rows = (
+            (p["format"], p["runtime"], str(p["vectors"]), f"{p['max_error']:.2g}", f"{p['bound']:.2g}")
+            for p in r["proofs"]
+        )
+        title = "largest difference from the policy on its golden vectors"
+        show_table(title, ("format", "run by", "vectors", "difference", "bound"), rows)
         for path in r["files"]:
             print(path)
 
@@ -282,12 +310,16 @@ def _hil_rows(r: Result) -> list[tuple[str, str]]:
     return [
         ("hover error", f"{1e3 * r['hover_error_m']:.1f} mm"),
         ("figure-eight error", f"{1e3 * r['figure_eight_rmse_m']:.1f} mm"),
-        ("instructions per control step", f"{r['instructions_per_step']:,}"),
-        ("flash", f"{r['flash_bytes']:,} bytes"),
-        ("RAM", f"{r['ram_bytes']:,} bytes"),
+        ("instructions per control step", _count(r["instructions_per_step"])),
+        ("flash", f"{_count(r['flash_bytes'])} bytes"),
+        ("RAM", f"{_count(r['ram_bytes'])} bytes"),
         ("worst serial round trip", f"{r['round_trip_ms_max']:.1f} ms"),
         ("checks passed, failed", f"{r['passed']}, {r['failed']}"),
     ]
+
+
+def _count(n: float | None) -> str:
+    return "-" if n is None else f"{n:,.0f}"
 
 
 if __name__ == "__main__":

@@ -1,0 +1,80 @@
+"""The command line as a user or a script meets it. Each test is one process, as theirs is."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+COMMANDS = ("fly", "train", "evaluate", "export", "build", "hil", "doctor")
+
+
+def tinyfly(*args: str, cwd=None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tinyfly.cli", *args], capture_output=True, text=True, cwd=cwd, check=False, timeout=120
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command):
+    p = tinyfly(command, "--help")
+    assert p.returncode == 0
+    assert "--json" in p.stdout
+
+
+def test_the_overview_names_every_command():
+    p = tinyfly("--help")
+    assert p.returncode == 0
+    assert all(command in p.stdout for command in COMMANDS)
+
+
+def test_a_misspelt_flag_is_exit_code_2_and_suggests_the_right_one():
+    p = tinyfly("train", "--sed", "1")
+    assert p.returncode == 2
+    assert "--seed" in p.stdout + p.stderr
+
+
+@pytest.mark.parametrize("command", ["evaluate", "export", "build", "hil", "fly"])
+def test_a_missing_policy_is_one_line_and_exit_code_2(command, tmp_path):
+    p = tinyfly(command, "none.policy", "--json", cwd=tmp_path)
+    assert p.returncode == 2
+    assert p.stdout == ""
+    assert "none.policy does not exist" in p.stderr.splitlines()[-1]
+
+
+def test_an_unknown_airframe_is_named_with_those_that_exist(policy, tmp_path):
+    policy.save(tmp_path / "a.policy")
+    p = tinyfly("evaluate", "a.policy", "--airframe", "zeppelin", cwd=tmp_path)
+    assert p.returncode == 2
+    assert "zeppelin" in p.stderr
+    assert "cf2x_L250" in p.stderr
+
+
+def test_evaluate_prints_exactly_one_json_object_with_the_promised_keys(policy, tmp_path):
+    policy.save(tmp_path / "a.policy")
+    p = tinyfly("evaluate", "a.policy", "--episodes", "4", "--json", cwd=tmp_path)
+    assert p.returncode == 0, p.stderr
+    r = json.loads(p.stdout)
+    assert {"policy", "airframe", "episodes", "results"} <= r.keys()
+    assert [row["latency_ms"] for row in r["results"]] == [0, 10, 20]
+    for row in r["results"]:
+        assert {"survival", "hover_error_m", "figure_eight_rmse_m"} <= row.keys()
+        assert 0 <= row["survival"] <= 1
+
+
+def test_doctor_lists_what_a_build_needs():
+    p = tinyfly("doctor", "--json")
+    found = {f["what"]: f for f in json.loads(p.stdout)["findings"]}
+    assert {"arm-none-eabi-gcc", "qemu-system-arm", "newlib", "numpy"} <= found.keys()
+    assert all(f["found"] or f["install"] for f in found.values())
+
+
+def test_without_the_compiler_a_build_says_how_to_get_it_at_once(policy, tmp_path, monkeypatch):
+    policy.save(tmp_path / "a.policy")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    p = tinyfly("build", "a.policy", cwd=tmp_path)
+    assert p.returncode == 2
+    assert "arm-none-eabi-gcc is missing" in p.stderr
+    assert "install" in p.stderr
