@@ -22,14 +22,13 @@ from tinyfly.errors import UserError
 from tinyfly.flight import Conditions, Controller, Flight, fly
 from tinyfly.start import Start
 from tinyfly.state import POSITION, ROTOR_SPEED
-from tinyfly.trajectory import FigureEight, Hover, Trajectory, sample
+from tinyfly.trajectory import Circle, FigureEight, Hover, MinimumSnap, Step, Trajectory, Zigzag, sample
 
 HELD_OUT = 0x7E57  # first word of every evaluation seed; training uses other first words
 LOST_M = 2.0
 BATCH = 1000
 UPRIGHT_AFTER_S = 1.5
 
-Array = NDArray[np.float64]
 AT_REST = Start(position_m=0.0, angle_deg=0.0, velocity_m_s=0.0, rate_rad_s=0.0, level=1.0)
 
 
@@ -47,16 +46,19 @@ class Scenario:
     rms: bool = False  # root mean square over the span instead of the mean
 
 
+def _track(trajectory: Trajectory, begin_s: float, end_s: float) -> Scenario:
+    return Scenario(end_s, {"rmse_m": (begin_s, end_s)}, AT_REST, trajectory, rms=True)
+
+
 def _figure_eight(period_s: float) -> Scenario:
-    eight = FigureEight(period_s)
-    end = eight.ramp_s + 2 * period_s
-    return Scenario(end, {"rmse_m": (eight.ramp_s, end)}, AT_REST, eight, rms=True)
+    return _track(FigureEight(period_s), 2.0, 2.0 + 2 * period_s)
 
 
 def _at_rest(mass: float = 1.0, battery: float = 1.0) -> Scenario:
     return Scenario(8.5, {"error_8_s_m": (8.0, 8.5)}, AT_REST, mass=(mass, mass), battery=battery)
 
 
+_WAYPOINTS = MinimumSnap.random(np.random.default_rng([HELD_OUT, 0]))
 SCENARIOS: dict[str, Scenario] = {
     "hover": Scenario(5.0, {"hover_error_m": (3.0, 5.0)}),  # the paper's episode
     "thrown": Scenario(12.5, {"error_5_s_m": (4.0, 6.0), "error_12_s_m": (11.5, 12.5)}, mass=(0.7, 1.3)),
@@ -72,6 +74,10 @@ SCENARIOS: dict[str, Scenario] = {
     "figure-eight 5.5 s": _figure_eight(5.5),
     "figure-eight 3.5 s": _figure_eight(3.5),
     "figure-eight 2.5 s": _figure_eight(2.5),
+    "step": Scenario(5.0, {"settled_m": (3.0, 5.0)}, AT_REST, Step((0.5, 0.0, 0.0), at_s=1.0)),
+    "circle": _track(Circle(0.5, 3.0), 2.0, 8.0),
+    "minimum snap": _track(_WAYPOINTS, 0.0, _WAYPOINTS.duration_s),
+    "zigzag": _track(Zigzag(), 0.0, 6.0),
 }
 
 

@@ -1,0 +1,91 @@
+"""A policy beside controllers of others on the same cases: survival and errors with 95 % intervals.
+
+    python benchmarks/baselines.py POLICY [--airframe crazyflie] [--paper FILE.f32 ...] [--episodes 200]
+
+Rows: the policy, the paper's networks (files given by path), a geometric controller and an LQR that know the airframe's
+numbers exactly. Columns: the paper's thrown start without and with latency, then trajectories at 10 ms. Every
+cell: survival, and the survivors' error in mm. Last, the policy against each other row, paired by episode.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from tinyfly.airframe import Airframe
+from tinyfly.controllers import Geometric, LinearQuadratic, PaperPolicy
+from tinyfly.evaluate import compare, fly_scenario
+from tinyfly.flight import Controller
+from tinyfly.policy import Policy
+
+CASES = (
+    ("hover", 0.0),
+    ("hover", 20.0),
+    ("step", 10.0),
+    ("circle", 10.0),
+    ("figure-eight 5.5 s", 10.0),
+    ("figure-eight 3.5 s", 10.0),
+    ("figure-eight 2.5 s", 10.0),
+    ("minimum snap", 10.0),
+    ("zigzag", 10.0),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("policy")
+    parser.add_argument("--airframe", default="crazyflie")
+    parser.add_argument("--paper", nargs="*", default=[])
+    parser.add_argument("--episodes", type=int, default=200)
+    arguments = parser.parse_args()
+    airframe = Airframe.load(arguments.airframe)
+    pilots: dict[str, Controller] = {"tinyfly": Policy.load(arguments.policy)}
+    pilots |= {os.path.basename(p).removesuffix(".f32"): PaperPolicy(p, airframe) for p in arguments.paper}
+    pilots |= {"geometric": Geometric(airframe), "LQR": LinearQuadratic(airframe)}
+    outcomes = {
+        name: [
+            fly_scenario(
+                pilot, airframe, case, episodes=_episodes(case, arguments.episodes), latency_ms=latency
+            )
+            for case, latency in CASES
+        ]
+        for name, pilot in pilots.items()
+    }
+    print(f"{airframe.name}: survival, error in mm (95 % interval)")
+    print("| | " + " | ".join(f"{case}, {latency:g} ms" for case, latency in CASES) + " |")
+    print("|---" * (len(CASES) + 1) + "|")
+    for name, row in outcomes.items():
+        print(f"| {name} | " + " | ".join(_cell(o.row()) for o in row) + " |")
+    print("\nthe others minus tinyfly, paired: error in mm where both survive, * at p < 0.05")
+    for name, row in outcomes.items():
+        if name != "tinyfly":
+            ours = outcomes["tinyfly"]
+            print(
+                f"| {name} | " + " | ".join(_difference(a, b) for a, b in zip(ours, row, strict=True)) + " |"
+            )
+
+
+def _episodes(case: str, episodes: int) -> int:
+    return episodes if case == "hover" else max(1, episodes // 10)
+
+
+def _cell(row: dict) -> str:
+    error = next(k for k in row if k.endswith("_m"))
+    low, high = row[f"{error}_ci"]
+    if row["survival"] == 0:
+        return "0"
+    return f"{row['survival']:.2f}, {1e3 * row[error]:.1f} ({1e3 * low:.1f}..{1e3 * high:.1f})"
+
+
+def _difference(a, b) -> str:
+    errors = {k: v for k, v in compare(a, b).items() if k != "survival"}
+    if not errors:
+        return "-"
+    (paired,) = errors.values()
+    return f"{1e3 * paired.difference.mean:+.1f}{'*' if paired.significant else ''}"
+
+
+if __name__ == "__main__":
+    main()
