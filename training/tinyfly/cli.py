@@ -19,7 +19,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import tyro
 
-from tinyfly.console import Report, print_json, progress, say, show_table
+from tinyfly.console import Report as Progress
+from tinyfly.console import print_json, progress, say, show_table
 from tinyfly.errors import UserError
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Train:
             "env_steps": policy.provenance["env_steps"],
         }
 
-    def _train(self, report: Report) -> Policy:
+    def _train(self, report: Progress) -> Policy:
         if self.algorithm == "td3":
             from tinyfly import td3
 
@@ -197,6 +198,47 @@ class Hil:
 
 
 @dataclass(frozen=True)
+class Report:
+    """Write a flight report: one HTML file with replays, errors, robustness and costs; needs no network."""
+
+    policy: PolicyFile
+    out: Path = Path("runs")
+    """HTML file to write, or a folder to name it in"""
+    compare: tuple[Path, ...] = ()
+    """up to three more policies to fly beside it"""
+    hil: Path | None = None
+    """log, or saved `tinyfly hil --json`, of a run in the loop"""
+    figures: Path | None = None
+    """also write every figure as PNG and SVG into this folder (needs matplotlib)"""
+    airframe: str = ""
+    """airframe to fly; the policy's own when empty"""
+    episodes: int = 1000
+    """thrown episodes to show"""
+    json: Json = False
+
+    def run(self) -> Result:
+        from tinyfly.report import write_report
+
+        out = self.out if self.out.suffix else self.out / f"{self.policy.stem}.html"
+        with progress("report") as report:
+            path = write_report(
+                self.policy,
+                out,
+                compare=self.compare,
+                hil=self.hil,
+                figures=self.figures,
+                airframe=self.airframe or None,
+                episodes=self.episodes,
+                progress=report,
+            )
+        return {"policy": str(self.policy), "report": str(path)}
+
+    @staticmethod
+    def show(r: Result) -> None:
+        print(r["report"])
+
+
+@dataclass(frozen=True)
 class Fly:
     """Train, evaluate, export, build, boot the emulated STM32F405 and fly it over serial: all in a row."""
 
@@ -263,6 +305,7 @@ COMMANDS: dict[str, Any] = {
     "export": Export,
     "build": Build,
     "hil": Hil,
+    "report": Report,
     "doctor": Doctor,
 }
 
