@@ -188,6 +188,15 @@ def test_a_network_gone_mad_degrades_after_three_and_is_off_after_half_a_second(
     assert c.counters.guard_action == 49
 
 
+def test_no_battery_drives_a_motor_beyond_full_speed(evil_library):
+    evil = (ctypes.c_uint32 * 4).in_dll(evil_library, "bridge_evil")
+    evil[:] = floats_bits([1.0, 0.99, 0.0, -1.0])
+    c = airborne(evil_library)
+    evil_library.tf_controller_compensate.argtypes = [ctypes.c_void_p, ctypes.c_float]
+    evil_library.tf_controller_compensate(c.handle, 1.25)
+    np.testing.assert_array_equal(c.step(10 * MS), np.float32([1, 1, 0.625, 0]))
+
+
 def floats_bits(values) -> list[int]:
     return [int(x) for x in np.float32(values).view(np.uint32)]
 
