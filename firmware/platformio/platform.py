@@ -36,7 +36,8 @@ def _provide(name: str, file: str, content: str | Path) -> None:
         (folder / file).write_text(content)
     spec = {"owner": "platformio", "id": None, "name": name, "requirements": None, "uri": None}
     (folder / "package.json").write_text(json.dumps({"name": name, "version": version}))
-    (folder / ".piopm").write_text(json.dumps({"type": "tool", "name": name, "version": version, "spec": spec}))
+    metadata = {"type": "tool", "name": name, "version": version, "spec": spec}
+    (folder / ".piopm").write_text(json.dumps(metadata))
 
 
 _provide("tool-scons", "scons.py", SCONS)

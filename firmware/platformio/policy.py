@@ -35,7 +35,7 @@ def generate() -> None:
         return fail(f"{e}: run the project's own pio, .venv/bin/pio (`make setup` makes it)")
     policy = chosen_policy()
     if policy is None:
-        return fail("no policy to build: `tinyfly train` makes runs/*.policy, or set TINYFLY_POLICY to a policy file")
+        return fail("no policy to build: `tinyfly train` makes runs/*.policy, or set TINYFLY_POLICY to one")
     try:
         golden = env.BoardConfig().get("build.golden_vectors")  # noqa: F821
         export_c(Policy.load(policy), generated, golden=golden)

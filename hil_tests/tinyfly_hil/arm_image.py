@@ -1,12 +1,15 @@
-"""A complete Cortex-M4F image in an ARM emulator: call its functions, read and write its variables and structs.
+"""A complete Cortex-M4F image in an ARM emulator: its functions are called, its variables read and written.
 
-Nothing of the image is replaced or skipped; what hardware would do is not there (peripherals are plain memory).
-Struct layouts come from the image's own debug information, so they are those of that very build.
+Nothing of the image is replaced or skipped; what hardware would do is not there (peripherals are plain
+memory). Struct layouts come from the image's own debug information, so they are those of that very build.
 """
 
 from __future__ import annotations
 
 import struct
+import threading
+import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,7 @@ SCRATCH = (0x60000000, 64 << 10)  # ours: arguments, and a stack
 RETURN = 0x60008000  # where a function called by us goes back to
 STACK = 0x6000FF00
 CPACR = 0xE000ED88
-TIMEOUT_US = 5_000_000  # a call that takes more hangs
+HANG_S = 5.0  # a call that takes longer hangs
 
 Layout = dict[str, tuple[int, str]]  # member path -> offset, struct format
 
@@ -36,6 +39,7 @@ class Image:
             ) from None
         from elftools.common.exceptions import ELFError
         from elftools.elf.elffile import ELFFile
+        from elftools.elf.sections import SymbolTableSection
 
         self.path = path
         self._arm = arm_const
@@ -50,16 +54,23 @@ class Image:
         except ELFError as e:
             raise UserError(f"{path} is not an ELF image: {e}") from None
         symbols = self._elf.get_section_by_name(".symtab")
-        if symbols is None:
+        if not isinstance(symbols, SymbolTableSection):
             raise UserError(f"{path} has no symbols: give the .elf of the build, not a stripped one")
         self._symbols = {s.name: s["st_value"] for s in symbols.iter_symbols() if s["st_value"]}
         self._uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
         self._uc.ctl_set_cpu_model(arm_const.UC_CPU_ARM_CORTEX_M4)
         for start, length in (FLASH, RAM, CCM, SCRATCH, *PERIPHERALS):
             self._uc.mem_map(start, length)
+        self._top, self._calls, self._running = SCRATCH[0], 0, False
+        self.restart()
+        threading.Thread(target=_watch, args=(weakref.ref(self),), daemon=True).start()
+
+    def restart(self) -> None:
+        """Memory as it is after start-up code."""
+        for start, length in (RAM, CCM):
+            self.write(start, bytes(length))
         self._load()
         self.write(CPACR, struct.pack("<I", 0xF << 20))
-        self._top = SCRATCH[0]
 
     def _load(self) -> None:
         for section in self._elf.iter_sections():
@@ -92,7 +103,7 @@ class Image:
         return struct.unpack(f"<{form}", self.read(self.address(symbol), struct.calcsize(f"<{form}")))[0]
 
     def call(self, symbol: str, *arguments: int) -> int:
-        """Run a function (integer and pointer arguments only); returns r0. UserError when it faults or hangs."""
+        """Run a function (arguments: integers and pointers); returns r0. UserError if it faults, hangs."""
         arm, entry = self._arm, self.address(symbol) | 1
         registers = (arm.UC_ARM_REG_R0, arm.UC_ARM_REG_R1, arm.UC_ARM_REG_R2, arm.UC_ARM_REG_R3)
         for register, value in zip(registers, arguments, strict=False):
@@ -100,11 +111,14 @@ class Image:
         self.write(STACK, b"".join(struct.pack("<I", a) for a in arguments[4:]))
         self._uc.reg_write(arm.UC_ARM_REG_SP, STACK)
         self._uc.reg_write(arm.UC_ARM_REG_LR, RETURN | 1)
+        self._calls, self._running = self._calls + 1, True
         try:
-            self._uc.emu_start(entry, RETURN, timeout=TIMEOUT_US)
+            self._uc.emu_start(entry, RETURN)
         except self._error as e:
             at = self._uc.reg_read(arm.UC_ARM_REG_PC)
             raise UserError(f"{self.path}: {symbol} faults at {at:#010x}: {e}") from None
+        finally:
+            self._running = False
         if (at := self._uc.reg_read(arm.UC_ARM_REG_PC)) != RETURN:
             raise UserError(f"{self.path}: {symbol} does not come back; it hangs at {at:#010x}")
         return int(self._uc.reg_read(arm.UC_ARM_REG_R0))
@@ -120,6 +134,17 @@ class Image:
         self._top = (self._top + 15) & ~15
         at, self._top = self._top, self._top + size
         return Struct(self, at, size, layout)
+
+
+def _watch(image: weakref.ref[Image]) -> None:
+    """Ends a call that hangs. Unicorn's own time limit starts a thread for every call: twice the cost."""
+    last = -1
+    while (alive := image()) is not None:
+        if alive._running and alive._calls == last:
+            alive._uc.emu_stop()
+        last = alive._calls
+        del alive
+        time.sleep(HANG_S)
 
 
 class Struct:

@@ -30,7 +30,7 @@ TIMEOUT_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """A finished image: ``flash_bytes`` and ``ram_bytes`` (the stack's reserve included) are what it occupies."""
+    """A finished image: ``flash_bytes`` and ``ram_bytes`` (with the stack's reserve) are what it occupies."""
 
     target: str
     elf: Path
@@ -117,7 +117,9 @@ def _pio(policy_path: Path, target: str) -> Path:
             command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
         )
     except subprocess.TimeoutExpired:
-        raise UserError(f"building {target} took more than {TIMEOUT_S:g} s; try `pio run -v -e {target}`") from None
+        raise UserError(
+            f"building {target} took more than {TIMEOUT_S:g} s; try `pio run -v -e {target}`"
+        ) from None
     if done.returncode != 0:
         said = [x for x in (done.stderr + done.stdout).splitlines() if "error" in x.lower()]
         raise UserError(f"building {target} failed: {said[0] if said else done.stderr.strip()[-200:]}")

@@ -5,6 +5,7 @@ python -m tinyfly_hil.crazyflie POLICY FOLDER     stages the out-of-tree app (fi
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import subprocess
@@ -25,7 +26,7 @@ TIMEOUT_S = 900.0
 
 
 def stage(policy: Policy, folder: Path) -> None:
-    """Lay out the app, the core and the policy as C in ``folder``; files that have not changed are not touched."""
+    """Lay out the app, the core and the policy as C in ``folder``; files that are the same stay untouched."""
     from tinyfly_export.c import export_c
 
     source = folder / "src"
@@ -77,13 +78,13 @@ def build(policy_path: str | Path, base: str | Path, out: str | Path | None = No
 
 
 def footprint() -> tuple[int, int]:
-    """(bytes of flash, bytes of RAM) of tinyfly itself in the image last built, before the linker drops anything."""
+    """(bytes of flash, bytes of RAM) of tinyfly itself in the last image, before the linker drops any."""
     return occupied(STAGE / "src" / "built-in.o")
 
 
 def _airframe_header(policy: Policy) -> str:
     """What the stock firmware needs beyond the contract: it wants thrust in newton."""
-    full_n = sum(Airframe.from_dict(policy.airframe).thrust_n)
+    full_n = math.fsum(Airframe.from_dict(policy.airframe).thrust_n)
     return (
         "#ifndef TF_AIRFRAME_H\n#define TF_AIRFRAME_H\n\n"
         f"#define TF_FULL_THRUST_N {full_n.hex()}f /* {full_n:.4f} N, one rotor at full speed */\n\n#endif\n"

@@ -1,8 +1,8 @@
-"""Fly a complete Crazyflie firmware image: the file that will be flashed, in an emulator, around our simulator.
+"""Fly a complete Crazyflie firmware image, the file that will be flashed, in an emulator in our simulator.
 
-The image's own controllerOutOfTree, powerDistribution and powerDistributionCap run at 1 kHz, its stock PID before
-and after the policy. What the stock firmware leaves to its hardware is not part of it: the estimator (the
-simulator's state takes its place), its supervisor, the battery's voltage (thrust is taken as compensated).
+The image's own controllerOutOfTree, powerDistribution and powerDistributionCap run at 1 kHz, its stock PID
+before and after the policy. Not part of it: the estimator (the simulator's state takes its place), the stock
+supervisor, the battery's voltage (thrust is taken as compensated).
 """
 
 from __future__ import annotations
@@ -47,11 +47,16 @@ class Crazyflie:
         self.sensors, self.state = image.struct("sensorData_t", entry), image.struct("state_t", entry)
         self.thrust = image.struct("motors_thrust_uncapped_t", "powerDistribution")
         self.pwm = image.struct("motors_thrust_pwm_t", "powerDistribution")
-        self.tick = 1
-        image.call(f"{entry}Init")
-        if not image.call(f"{entry}Test") & 0xFF:
-            raise UserError(f"{elf}: the self-test refuses: {self.reason} (state {self.supervisor})")
+        self.restart()
         self._full_n = image.call_float("powerDistributionGetMaxThrust") / 4
+
+    def restart(self) -> None:
+        """Boot it: initial values, the firmware's own initialisation and self-test."""
+        self.tick = 1
+        self.image.restart()
+        self.image.call("controllerOutOfTreeInit")
+        if not self.image.call("controllerOutOfTreeTest") & 0xFF:
+            raise UserError(f"{self.image.path}: the self-test refuses: {self.reason} ({self.supervisor})")
 
     @property
     def flying(self) -> bool:
@@ -116,7 +121,9 @@ class Crazyflie:
             state[f"attitudeQuaternion.{axis}"] = value
         w, x, y, z = q
         state["attitude.roll"] = np.rad2deg(np.arctan2(2 * (w * x + y * z), 1 - 2 * (x * x + y * y)))
-        state["attitude.pitch"] = -np.rad2deg(np.arcsin(np.clip(2 * (w * y - z * x), -1, 1)))  # theirs is inverted
+        state["attitude.pitch"] = -np.rad2deg(
+            np.arcsin(np.clip(2 * (w * y - z * x), -1, 1))
+        )  # theirs is inverted
         state["attitude.yaw"] = np.rad2deg(np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z)))
         self.sensors["acc.z"] = 1.0
 
@@ -143,7 +150,7 @@ class Run:
         duration_s: float,
         change: Callable[[int, Array], Array] = lambda k, sensed: sensed,
     ) -> tuple[Array, Array]:
-        """Fly on; ``change`` may falsify what is sensed in millisecond k. Returns position (k, 3), motors (k, 4)."""
+        """Fly on; ``change`` may falsify what is sensed in ms k. Returns position (k, 3), motors (k, 4)."""
         positions, motors = [], []
         for k in range(round(duration_s * RATE_HZ)):
             command = self.craft.step(change(k, self.world.sense()))
@@ -153,16 +160,22 @@ class Run:
         return np.array(positions), np.array(motors)
 
 
-def start(elf: Path, policy: Policy, target: Array, airframe: Airframe | None = None) -> Run:
-    """An image hovering on its PID, told to hold ``target`` (3,) m, ready to be enabled."""
-    airframe = airframe or Airframe.from_dict(policy.airframe)
-    craft = Crazyflie(elf, airframe)
+def load(elf: Path, policy: Policy) -> Crazyflie:
+    """An image, booted; UserError when it does not carry this policy."""
+    craft = Crazyflie(elf, Airframe.from_dict(policy.airframe))
     if craft.policy_crc != policy.crc32():
         raise UserError(
             f"{elf} carries another policy (crc {craft.policy_crc:08x}, expected {policy.crc32():08x}): "
             f"build it with `tinyfly build POLICY --target crazyflie --crazyflie-base DIR`"
         )
-    world = World(Scenario("image", 0.0, airframe=airframe.name, rate_hz=RATE_HZ, start=_at(target), noise=1.0))
+    return craft
+
+
+def start(craft: Crazyflie, target: Array) -> Run:
+    """The image booted anew and hovering on its PID, told to hold ``target`` (3,) m, ready to be enabled."""
+    craft.restart()
+    name = craft.airframe.name
+    world = World(Scenario("image", 0.0, airframe=name, rate_hz=RATE_HZ, start=_at(target), noise=1.0))
     craft.command(target)
     run = Run(craft, world)
     run.fly(SETTLE_S)
@@ -181,10 +194,11 @@ def check(elf: Path, policy: Policy) -> dict[str, Any]:
     def judge(what: str, good: bool) -> None:
         found["passed" if good else "failed"].append(what)
 
-    found["hover_error_m"] = _hover(elf, policy, home, judge)
-    found["figure_eight_rmse_m"] = _figure_eight(elf, policy, home, judge)
-    _bad_estimates(elf, policy, home, judge)
-    _link_loss(elf, policy, home, judge)
+    craft = load(elf, policy)
+    found["hover_error_m"] = _hover(craft, home, judge)
+    found["figure_eight_rmse_m"] = _figure_eight(craft, home, judge)
+    _bad_estimates(craft, home, judge)
+    _link_loss(craft, home, judge)
     return found
 
 
@@ -197,13 +211,14 @@ def _took_over(run: Run, mode: int) -> bool:
     return run.craft.flying
 
 
-def _hover(elf: Path, policy: Policy, home: Array, judge: Judge) -> float:
-    run = start(elf, policy, home)
+def _hover(craft: Crazyflie, home: Array, judge: Judge) -> float:
+    run = start(craft, home)
     judge("the PID flies until the policy is enabled", not run.craft.flying)
     judge("the policy takes over in the air", _took_over(run, COMMANDER))
-    run.craft.command(home + [0.2, -0.2, 0.1])
+    there = home + np.array([0.2, -0.2, 0.1])
+    run.craft.command(there)
     position, motors = run.fly(5.0)
-    error = np.linalg.norm(position - home - [0.2, -0.2, 0.1], axis=1)[-2000:].mean()
+    error = np.linalg.norm(position - there, axis=1)[-2000:].mean()
     judge("the policy hovers within 0.1 m", run.craft.flying and bool(error < 0.1))
     judge("motors stay in [0, 1]", bool(((motors >= 0) & (motors <= 1)).all()))
     run.craft.disable()
@@ -213,14 +228,14 @@ def _hover(elf: Path, policy: Policy, home: Array, judge: Judge) -> float:
     return float(error)
 
 
-def _figure_eight(elf: Path, policy: Policy, home: Array, judge: Judge) -> float:
-    run = start(elf, policy, home)
+def _figure_eight(craft: Crazyflie, home: Array, judge: Judge) -> float:
+    run = start(craft, home)
     image = run.craft.image
     length, width, period, ramp = 1.0, 1.0, PERIOD_S, 3.0
     image.set("tf_eight", "4f", length, width, period, ramp)
     centre = run.world.sense()[POSITION].astype(float)  # where it is enabled: the centre
     took = _took_over(run, FIGURE_EIGHT)
-    position, _ = run.fly(ramp + 2 * period)
+    position, _ = run.fly(ramp + period)
     values = (*centre, length / 2, width, period, ramp)
     t = np.arange(len(position)) / RATE_HZ
     reference = path("figure_eight", values, centre).at(t)[0].T
@@ -229,9 +244,9 @@ def _figure_eight(elf: Path, policy: Policy, home: Array, judge: Judge) -> float
     return rmse
 
 
-def _bad_estimates(elf: Path, policy: Policy, home: Array, judge: Judge) -> None:
+def _bad_estimates(craft: Crazyflie, home: Array, judge: Judge) -> None:
     nothing = np.full(13, math.nan)
-    run = start(elf, policy, home)
+    run = start(craft, home)
     _took_over(run, COMMANDER)
     run.fly(1.0)
     position, motors = run.fly(0.5, lambda k, s: nothing if k < 2 else s)
@@ -242,8 +257,8 @@ def _bad_estimates(elf: Path, policy: Policy, home: Array, judge: Judge) -> None
     judge("NaN estimates: motors off within 500 ms", not motors[502:].any())
 
 
-def _link_loss(elf: Path, policy: Policy, home: Array, judge: Judge) -> None:
-    run = start(elf, policy, home)
+def _link_loss(craft: Crazyflie, home: Array, judge: Judge) -> None:
+    run = start(craft, home)
     _took_over(run, COMMANDER)
     run.fly(1.0)
     run.craft.command(None)

@@ -1,13 +1,13 @@
 """Builds firmware/core + one port + the generated policy, for the board the environment names.
 
-The board file carries what differs: compiler, machine flags, port folder, memory map. One linker script serves
-every Cortex-M board; the map reaches it as symbols.
+The board file carries what differs: compiler, machine flags, port folder, memory map. One linker script
+serves every Cortex-M board; the map reaches it as symbols.
 """
 
 import shutil
 import sys
 
-from SCons.Script import AlwaysBuild, COMMAND_LINE_TARGETS, Default, DefaultEnvironment
+from SCons.Script import COMMAND_LINE_TARGETS, AlwaysBuild, Default, DefaultEnvironment
 
 INSTALL = {
     "arm-none-eabi-": "apt install gcc-arm-none-eabi libnewlib-arm-none-eabi   "
@@ -51,7 +51,7 @@ if "test" in env["BUILD_TYPE"]:
 
 if prefix:
     env.Append(CCFLAGS=["-fno-common", "-fstack-usage"])
-    env.Append(LINKFLAGS=["-nostartfiles", "--specs=nosys.specs", "-Wl,--gc-sections", "-Wl,--fatal-warnings"])
+    env.Append(LINKFLAGS=["-nostartfiles", "--specs=nosys.specs", "-Wl,--gc-sections,--fatal-warnings"])
     for region, (origin, length) in build["memory"].items():
         env.Append(LINKFLAGS=[f"-Wl,--defsym=__{region}_origin={origin},--defsym=__{region}_length={length}"])
     env.Append(LINKFLAGS=["-Wl,-Map,$BUILD_DIR/firmware.map"])
