@@ -2,9 +2,9 @@
 
     python benchmarks/baselines.py POLICY [--airframe crazyflie] [--paper FILE.f32 ...] [--episodes 200]
 
-Rows: the policy, the paper's networks (files given by path), a geometric controller and an LQR that know the airframe's
-numbers exactly. Columns: the paper's thrown start without and with latency, then trajectories at 10 ms. Every
-cell: survival, and the survivors' error in mm. Last, the policy against each other row, paired by episode.
+Rows: the policy, the paper's networks (files given by path), a geometric controller and an LQR that know the
+airframe's numbers exactly. Columns: the paper's thrown start without and with latency, then trajectories at
+10 ms. Every cell: survival, and the survivors' error in mm. Last, the policy against the others, paired.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from tinyfly.airframe import Airframe
 from tinyfly.controllers import Geometric, LinearQuadratic, PaperPolicy
-from tinyfly.evaluate import compare, fly_scenario
+from tinyfly.evaluate import Outcome, compare, fly_scenario
 from tinyfly.flight import Controller
 from tinyfly.policy import Policy
 
@@ -44,15 +44,12 @@ def main() -> None:
     pilots: dict[str, Controller] = {"tinyfly": Policy.load(arguments.policy)}
     pilots |= {os.path.basename(p).removesuffix(".f32"): PaperPolicy(p, airframe) for p in arguments.paper}
     pilots |= {"geometric": Geometric(airframe), "LQR": LinearQuadratic(airframe)}
-    outcomes = {
-        name: [
-            fly_scenario(
-                pilot, airframe, case, episodes=_episodes(case, arguments.episodes), latency_ms=latency
-            )
-            for case, latency in CASES
-        ]
-        for name, pilot in pilots.items()
-    }
+    outcomes: dict[str, list[Outcome]] = {}
+    for name, pilot in pilots.items():
+        for case, latency in CASES:
+            n = arguments.episodes if case == "hover" else max(1, arguments.episodes // 10)
+            outcome = fly_scenario(pilot, airframe, case, episodes=n, latency_ms=latency)
+            outcomes.setdefault(name, []).append(outcome)
     print(f"{airframe.name}: survival, error in mm (95 % interval)")
     print("| | " + " | ".join(f"{case}, {latency:g} ms" for case, latency in CASES) + " |")
     print("|---" * (len(CASES) + 1) + "|")
@@ -61,14 +58,8 @@ def main() -> None:
     print("\nthe others minus tinyfly, paired: error in mm where both survive, * at p < 0.05")
     for name, row in outcomes.items():
         if name != "tinyfly":
-            ours = outcomes["tinyfly"]
-            print(
-                f"| {name} | " + " | ".join(_difference(a, b) for a, b in zip(ours, row, strict=True)) + " |"
-            )
-
-
-def _episodes(case: str, episodes: int) -> int:
-    return episodes if case == "hover" else max(1, episodes // 10)
+            pairs = zip(outcomes["tinyfly"], row, strict=True)
+            print(f"| {name} | " + " | ".join(_difference(a, b) for a, b in pairs) + " |")
 
 
 def _cell(row: dict) -> str:
@@ -79,7 +70,7 @@ def _cell(row: dict) -> str:
     return f"{row['survival']:.2f}, {1e3 * row[error]:.1f} ({1e3 * low:.1f}..{1e3 * high:.1f})"
 
 
-def _difference(a, b) -> str:
+def _difference(a: Outcome, b: Outcome) -> str:
     errors = {k: v for k, v in compare(a, b).items() if k != "survival"}
     if not errors:
         return "-"

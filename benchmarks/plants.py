@@ -35,12 +35,8 @@ def main() -> None:
         cells = []
         for case, latency in CASES:
             episodes = arguments.episodes if case == "hover" else 5
-            rows = [
-                fly_scenario(
-                    policy, Airframe.load(name), case, episodes=episodes, latency_ms=latency, plant=p
-                ).row()
-                for p in PLANTS
-            ]
+            how = {"episodes": episodes, "latency_ms": latency}
+            rows = [fly_scenario(policy, Airframe.load(name), case, plant=p, **how).row() for p in PLANTS]
             error = next(k for k in rows[0] if k.endswith("_m"))
             cells.append(" -> ".join(f"{r['survival']:.2f}, {1e3 * r[error]:.1f}" for r in rows))
         print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
