@@ -52,7 +52,7 @@ def commands() -> str:
 
     parts = ["# Commands", "Every command also takes `--json`: one JSON object on stdout. Exit code 0: done; "
              "1: a check failed; 2: bad input; 130: interrupted."]  # fmt: skip
-    environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}
+    environment = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"}
     for name in COMMANDS:
         run = [sys.executable, "-m", "tinyfly.cli", name, "--help"]
         text = subprocess.run(

@@ -18,6 +18,7 @@ from tinyfly.contract import paper_contract
 from tinyfly.errors import UserError
 from tinyfly.evaluate import SCENARIOS, fly_scenario
 from tinyfly.flight import Conditions
+from tinyfly.learning import LearningCurve
 from tinyfly.policy import Policy
 from tinyfly.report import robustness, write_report
 from tinyfly.report.contents import load
@@ -62,10 +63,12 @@ def report(small_maps: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     policies = []
     for seed, name in enumerate((EVIL_NAME, "other")):
         p = random_policy(paper_contract(), seed=seed)
-        p = replace(
-            p, provenance={"note": ATTACK, "learning_curve": [[1, 100, 2.0], [2, 300, 0.5]], "wall_s": 3.0}
-        )
+        p = replace(p, provenance={"note": ATTACK})
         policies.append(p.save(folder / f"{name}.policy"))
+        curve = LearningCurve()
+        curve(0.5, {"loss": 2.0, "error_m": 0.25})
+        curve(1.0, {"loss": 1.0, "error_m": 0.125})
+        curve.save(p, policies[-1])
     hil = folder / "hil.json"
     hil.write_text(
         json.dumps({"target": ATTACK, "passed": 7, "failed": 0, "checks": [{"name": ATTACK, "ok": True}]})
@@ -146,7 +149,7 @@ def test_numbers_that_are_none_become_null(report: Path) -> None:
     assert embedded
     data = json.loads(embedded[1], parse_constant=lambda name: pytest.fail(f"{name} in the data"))
     assert data["policies"] == [EVIL_NAME, "other"]
-    assert data["learning"][0]["x"] == [1.0, 3.0]
+    assert data["learning"][1]["error_mm"] == [250, 125]
 
 
 def test_figures_are_written_as_png_and_svg(report: Path) -> None:

@@ -15,6 +15,7 @@ from tinyfly.console import Report
 from tinyfly.errors import UserError
 from tinyfly.evaluate import SCENARIOS, evaluate
 from tinyfly.flight import Conditions
+from tinyfly.learning import Row, load_curve
 from tinyfly.policy import Policy
 from tinyfly.report import robustness
 from tinyfly.report.flights import Flown, error_over_time, fly_episodes, motor_figures, on_stage
@@ -30,19 +31,22 @@ ABOUT = {
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A policy under its name."""
+    """A policy under its name, with its learning curve if that lies beside its file."""
 
     name: str
     policy: Policy
+    curve: list[Row]
 
 
 def load(paths: Sequence[Path]) -> list[Subject]:
     """Policies under their files' names, told apart when the names are the same."""
     names = [p.stem for p in paths]
-    return [
-        Subject(p.stem if names.count(p.stem) == 1 else f"{p.stem} ({i + 1})", Policy.load(p))
-        for i, p in enumerate(paths)
-    ]
+    subjects = []
+    for i, path in enumerate(paths):
+        name = path.stem if names.count(path.stem) == 1 else f"{path.stem} ({i + 1})"
+        policy = Policy.load(path)
+        subjects.append(Subject(name, policy, load_curve(policy, path)))
+    return subjects
 
 
 def airframe_of(policy: Policy) -> Airframe:
@@ -95,7 +99,7 @@ def gather(
         "flights": _stage(flown),
         "episodes": [{**error_over_time(f), "policy": i} for i, f in enumerate(flown["hover"])],
         "maps": maps,
-        "learning": [c for i, s in enumerate(subjects) if (c := _curve(i, s.policy.provenance))],
+        "learning": [_curve(i, s.curve) for i, s in enumerate(subjects) if s.curve],
     }
     return data, _texts(subjects, airframe, latency_ms, flown, evaluations)
 
@@ -118,18 +122,12 @@ def _stage(flown: dict[str, list[Flown]]) -> list[dict[str, Any]]:
     return stage
 
 
-def _curve(index: int, provenance: dict[str, Any]) -> dict[str, Any] | None:
-    """Rows [update, environment steps, loss, position error m, ..., wall time s when kept] of the trainer."""
-    rows = provenance.get("learning_curve")
-    if not isinstance(rows, list) or not rows or not all(_numbers(row) and len(row) >= 3 for row in rows):
-        return None
-    wall = provenance.get("wall_s")
-    share = [row[1] / rows[-1][1] for row in rows] if rows[-1][1] else [0.0] * len(rows)
+def _curve(index: int, rows: Sequence[Row]) -> dict[str, Any]:
     return {
         "policy": index,
-        "x": [wall * s for s in share] if _number(wall) else [row[1] for row in rows],
-        "x_label": "wall time, s" if _number(wall) else "environment steps",
-        "loss": [row[2] for row in rows],
+        "wall_s": [row.wall_s for row in rows],
+        "loss": [row.loss for row in rows],
+        "error_mm": [1e3 * row.error_m for row in rows],
     }
 
 
@@ -231,12 +229,11 @@ def _chip(subjects: Sequence[Subject]) -> str:
 def _learning(subjects: Sequence[Subject]) -> str:
     rows = []
     for s in subjects:
-        v = s.policy.provenance
-        steps, wall = v.get("env_steps"), v.get("wall_s")
+        steps = s.policy.provenance.get("env_steps")
         text = "not recorded" if not _number(steps) else f"{float(steps) / 1e6:.2f} M environment steps"
-        rows.append((s.name, text + (f" in {wall:.2f} s" if _number(wall) else "")))
-    missing = [s.name for s in subjects if _curve(0, s.policy.provenance) is None]
-    return facts(rows) + (note(f"No learning curve in the file of {', '.join(missing)}.") if missing else "")
+        rows.append((s.name, text + (f" in {s.curve[-1].wall_s:.2f} s" if s.curve else "")))
+    missing = ", ".join(s.name for s in subjects if not s.curve)
+    return facts(rows) + (note(f"No learning curve beside the file of {missing}.") if missing else "")
 
 
 def _provenance(subjects: Sequence[Subject]) -> str:
@@ -251,7 +248,7 @@ def _provenance(subjects: Sequence[Subject]) -> str:
             ("rate", f"{p.contract.rate_hz:g} Hz"),
             ("trained on airframe", str(p.airframe.get("name"))),
         ]
-        rows += [(k.replace("_", " "), _text(v)) for k, v in p.provenance.items() if k != "learning_curve"]
+        rows += [(k.replace("_", " "), _text(v)) for k, v in p.provenance.items()]
         parts.append(facts(rows))
     return "".join(parts)
 
@@ -275,7 +272,3 @@ def _length(value_m: float) -> str:
 
 def _number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _numbers(row: Any) -> bool:
-    return isinstance(row, list) and all(_number(v) for v in row)

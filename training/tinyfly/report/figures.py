@@ -115,8 +115,8 @@ def _learning(data: dict[str, Any]) -> Figure:
     axes = figure.subplots()
     for c in data["learning"]:
         name = _plain(data["policies"][c["policy"]])
-        axes.plot(c["x"], c["loss"], color=COLORS[c["policy"] % len(COLORS)], label=name)
-    axes.set(xlabel=data["learning"][0]["x_label"], ylabel="training loss", yscale="log")
+        axes.plot(c["wall_s"], c["loss"], color=COLORS[c["policy"] % len(COLORS)], label=name)
+    axes.set(xlabel="wall time, s", ylabel="training loss", yscale="log")
     axes.legend()
     return figure
 

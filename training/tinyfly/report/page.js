@@ -279,15 +279,18 @@ function cell(error, survival) {
 }
 
 function drawLearning() {
-  $("curve").hidden = !data.learning.length;
-  if (!data.learning.length) return;
-  const curves = data.learning.map((c) => ({
-    x: c.x, y: c.loss, mode: "lines", line: { color: policyColor(c.policy), width: 2 },
-    hovertemplate: `${several ? plain(data.policies[c.policy]) + " " : ""}%{x:.3s}: %{y:.3g}<extra></extra>`,
-  }));
-  Plotly.react("curve", curves, layout({
-    xaxis: axis(data.learning[0].x_label, { fixedrange: true }), yaxis: axis("training loss", { type: "log", fixedrange: true }),
-  }), CONFIG);
+  for (const [id, key, title] of [["curve-loss", "loss", "training loss"], ["curve-error", "error_mm", "error in training, mm"]]) {
+    $(id).hidden = !data.learning.length;
+    if ($(id).hidden) continue;
+    const curves = data.learning.map((c) => ({
+      x: c.wall_s, y: c[key], mode: "lines", line: { color: policyColor(c.policy), width: 2 },
+      hovertemplate: `${several ? plain(data.policies[c.policy]) + " " : ""}%{x:.2f} s: %{y:.3g}<extra></extra>`,
+    }));
+    Plotly.react(id, curves, layout({
+      xaxis: axis("wall time, s", { fixedrange: true, rangemode: "tozero" }),
+      yaxis: axis(title, { type: "log", fixedrange: true, exponentformat: "power", nticks: 6 }),
+    }), CONFIG);
+  }
 }
 
 // ---- the page -----------------------------------------------------------------------------------------------
