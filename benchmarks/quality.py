@@ -1,13 +1,10 @@
-"""Scores shared by the benchmarks: policies trained or loaded, flown on held-out episodes, one dict a policy."""
+"""Scores shared by the benchmarks: policies trained or loaded, flown on held-out episodes; one dict each."""
 
 from __future__ import annotations
 
-import os
 import platform
 import time
 from pathlib import Path
-
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 
