@@ -19,14 +19,19 @@ from pathlib import Path
 
 import numpy as np
 
+from tinyfly.airframe import Airframe
 from tinyfly.contract import Channel, Contract, paper_contract
+from tinyfly.evaluate import fly_scenario
 from tinyfly.network import Layer
 from tinyfly.policy import Policy
 from tinyfly_export import c_source as c
 from tinyfly_export.c import CORE, export_c
 from tinyfly_export.cortex_m import Machine, build
 from tinyfly_export.cycles import DATA_MISS, LINE_BYTES, estimate
-from tinyfly_export.proof import plausible
+from tinyfly_export.integer import quantise
+from tinyfly_export.integer_c import bundle
+from tinyfly_export.proof import Array, plausible
+from tinyfly_export.recorded import record
 
 MHZ = {"M4F": 168, "M7": 216, "M0": 16}
 HEAD = ("variant", "instructions", "cycles", "from flash", "us", "text", "const", "RAM", "stack", "error")
@@ -59,6 +64,24 @@ def ours(policy: Policy, folder: Path) -> list[Path]:
         "{ tf_network_finish(&tf_policy_network, bench_partial, bench_input + OLD, bench_action); }\n"
     )
     return [*(CORE / f"tf_{name}.c" for name in ("network", "kernel", "tanh")), data, bench]
+
+
+def int16(policy: Policy, folder: Path) -> list[Path]:
+    """16-bit integers; time does not depend on the scales, so those of the golden vectors serve."""
+    network = quantise(policy, policy.golden_observation[:, plausible(policy)])
+    for name, text in bundle(network, policy.contract.size).items():
+        (folder / name).write_text(text)
+    old = max(4 * (policy.contract.history_length - 1), 0)
+    (folder / "bench.c").write_text(
+        f'#include "policy_i16.h"\n#define OLD {old}u\n{_buffers(policy)}\n'
+        f"int32_t bench_partial[{policy.layers[0].bias.size + 3}];\n"
+        "void bench_step(void) { tf_network_i16_step(&policy_i16, bench_input, bench_action); }\n"
+        "void bench_prepare(void)\n"
+        "{ tf_network_i16_prepare(&policy_i16, bench_input, OLD, bench_partial); }\n"
+        "void bench_finish(void)\n"
+        "{ tf_network_i16_finish(&policy_i16, bench_partial, OLD, bench_input + OLD, bench_action); }\n"
+    )
+    return [folder / "policy_i16.c", folder / "bench.c"]
 
 
 def plain_loop(policy: Policy, folder: Path) -> list[Path]:
@@ -109,6 +132,8 @@ def variants() -> list[Variant]:
     found = [
         Variant("tinyfly, assembly", ours, (CORE,), timed=split, cpus=("M4F", "M7")),
         Variant("tinyfly, portable C", ours, (CORE,), "-O2 -DTF_PORTABLE_KERNEL", split),
+        Variant("tinyfly, int16 SMLAD", int16, timed=split, cpus=("M4F", "M7")),
+        Variant("tinyfly, int16 portable C", int16, flags="-O2 -DTF_PORTABLE_KERNEL", timed=split),
         Variant("plain loop -O3, tanhf", plain_loop, flags="-O3"),
     ]
     package = importlib.util.find_spec("emlearn")
@@ -173,6 +198,39 @@ def lower_bound(policy: Policy) -> tuple[str, ...]:
     )
 
 
+def fly(policy: Policy) -> None:
+    """Closed loop, paired: the same held-out hovers with the float network and with the integer ones."""
+    airframe = Airframe.load("crazyflie")
+    recorded = record(policy, airframe)
+    network = quantise(policy, recorded)
+    runs: list[tuple[str, Callable[[Array], Array], int]] = [
+        ("float32", policy.act, 200),
+        ("int16", network.act, 200),
+    ]
+    if importlib.util.find_spec("tflite_micro"):
+        from tinyfly_export.tflite import export_tflite_int8, run_tflite
+
+        data = export_tflite_int8(policy, recorded)[0]["policy_int8.tflite"]
+        runs.append(("TFLite int8", lambda x: run_tflite(data, x), 40))
+    for name, act, episodes in runs:
+        flown = fly_scenario(
+            _Flier(policy.contract, act), airframe, "hover", episodes=episodes, latency_ms=10
+        )
+        float32 = fly_scenario(policy, airframe, "hover", episodes=episodes, latency_ms=10)
+        error, reference = (np.nanmean(o.errors["hover_error_m"]) for o in (flown, float32))
+        action = np.abs(act(recorded) - policy.act(recorded)).max()
+        print(
+            f"{name}: {episodes} hovers, survival {flown.survived.mean():.3f}, error {1000 * error:.2f} mm"
+            f" ({error / reference - 1:+.2%} of float32), largest action error in flight {action:.1e}"
+        )
+
+
+@dataclass(frozen=True)
+class _Flier:
+    contract: Contract
+    act: Callable[[Array], Array]
+
+
 def shapes() -> list[Policy]:
     """Random policies: the paper's shape, and a small one without history."""
     state = tuple(ch for ch in paper_contract().channels if ch.name != "action_history")
@@ -233,6 +291,8 @@ def main() -> None:
             print(f"\n{shape} ({policy.multiply_adds:,} multiply-adds), Cortex-{cpu} at {MHZ[cpu]} MHz\n")
             rows = [row for v in variants() if cpu in v.cpus for row in measure(policy, v, cpu)]
             show([*rows, lower_bound(policy)] if cpu == "M4F" else rows, args.markdown)
+        if args.policies:
+            fly(policy)
 
 
 if __name__ == "__main__":
