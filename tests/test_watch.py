@@ -5,9 +5,12 @@ import math
 
 import numpy as np
 import pytest
+from policies import random_policy
 from rich.console import Console
 
-from tinyfly.watch import euler_rad, panel, sparkline, watch
+from tinyfly.airframe import Airframe
+from tinyfly.contract import paper_contract
+from tinyfly.watch import euler_rad, panel, sparkline, watch, watch_flight
 
 LEVEL = np.array([0.003, -0.004, 0.0, 1, 0, 0, 0, 0, 0, 0, math.radians(90), 0, 0])
 
@@ -65,3 +68,16 @@ def test_watch_draws_on_a_terminal_but_not_at_every_step(monkeypatch: pytest.Mon
     text = screen.getvalue()
     assert "0.00 s" in text and "3.00 s" in text
     assert "1.00 s" not in text
+
+
+def test_a_flight_is_shown_from_its_start_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen, now = io.StringIO(), [0.0]
+    monkeypatch.setattr(screen, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("tinyfly.watch.monotonic", lambda: now[0])
+    monkeypatch.setattr("tinyfly.watch.sleep", lambda s: now.__setitem__(0, now[0] + s))
+    watch_flight(random_policy(paper_contract()), Airframe.load("crazyflie"), "paper")
+    assert now[0] == pytest.approx(13.0)  # it took as long as the flight
+    assert "paper  0.01 s" in screen.getvalue()
+    assert "paper  12.9" in screen.getvalue()

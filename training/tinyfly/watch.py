@@ -10,7 +10,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,12 +21,15 @@ from tinyfly.state import ANGULAR_VELOCITY, POSITION, QUATERNION, REFERENCE_POSI
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from tinyfly.airframe import Airframe
+    from tinyfly.flight import Controller
+
 Array = NDArray[np.floating]
 View = Callable[[float, Array, Array, Array], None]
 
 DRAW_EVERY_S = 0.1
 _BLOCKS = " ▁▂▃▄▅▆▇█"
-_HISTORY = 40  # drawings in the sparkline
+_HISTORY = 24  # drawings in the sparkline
 
 
 @contextmanager
@@ -58,6 +61,27 @@ def watch(label: str) -> Iterator[View]:
         yield view
 
 
+def watch_flight(controller: Controller, airframe: Airframe, label: str) -> None:
+    """Fly the paper's figure-eight in the simulator and show it at the speed at which it happens.
+
+    Does nothing when stderr is not a terminal.
+    """
+    if not sys.stderr.isatty():
+        return
+    from tinyfly.evaluate import SCENARIOS
+    from tinyfly.flight import Conditions
+    from tinyfly.report.flights import fly_episodes
+
+    flown = fly_episodes(controller, airframe, SCENARIOS["figure-eight 5.5 s"], 1, Conditions(latency_s=0.01))
+    assert flown.flight.states is not None
+    start = monotonic()
+    with watch(label) as view:
+        for k, state in enumerate(flown.flight.states[:, :, 0]):
+            time_s = (k + 1) * flown.flight.dt_s
+            sleep(max(0.0, start + time_s - monotonic()))
+            view(time_s, state, flown.reference[k + 1], (flown.actions[k, :, 0] + 1) / 2)
+
+
 def panel(
     label: str, time_s: float, state: Array, reference: Array, command: Array, errors_m: list[float]
 ) -> Table:
@@ -68,13 +92,12 @@ def panel(
     attitude = np.degrees(euler_rad(state[QUATERNION]))
     rates = np.degrees(state[ANGULAR_VELOCITY])
     table = Table(title=f"{label}  {time_s:.2f} s", title_justify="left", show_header=False, box=None)
-    table.add_column(style="dim")
-    table.add_column(justify="right", min_width=30)
-    table.add_column()
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(no_wrap=True)
     table.add_row("error", f"{_length(_norm(error))}", sparkline(errors_m))
-    table.add_row("x y z", "  ".join(f"{1e3 * e:+8.1f}" for e in error) + " mm", "")
-    table.add_row("roll pitch yaw", "  ".join(f"{a:+8.1f}" for a in attitude) + " °", "")
-    table.add_row("rates", "  ".join(f"{r:+8.1f}" for r in rates) + " °/s", "")
+    for name, values in (("x y z, mm", 1e3 * error), ("roll pitch yaw, °", attitude), ("rates, °/s", rates)):
+        table.add_row(name, "  ".join(f"{v:+7.1f}" for v in values), "")
     for i, u in enumerate(command):
         filled = round(20 * min(max(float(u), 0.0), 1.0)) if math.isfinite(float(u)) else 0
         table.add_row(f"M{i + 1}", f"{float(u):.2f}", "█" * filled + "░" * (20 - filled))
