@@ -29,9 +29,7 @@ def test_no_poison_in_any_number_reaches_a_motor(target):
         control = target.step(control.time_us + 10_000, state)
         assert fine(control.motors), f"{value!r} in row {row}"
         assert name_of("reason", control.reason) in ("non_finite_state", "implausible_state")
-        control = target.step(
-            control.time_us + 90_000, LEVEL
-        )  # the guard forgets: the next meets it unsuspecting
+        control = target.step(control.time_us + 80_000, LEVEL)  # the guard has forgotten by the next
         assert name_of("state", control.state) == "flying"
 
 

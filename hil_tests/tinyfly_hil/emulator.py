@@ -61,6 +61,11 @@ class Emulator:
         last = said.decode(errors="replace").strip().splitlines()[-1:] or ["nothing"]
         raise UserError(f"the emulator did not come up; it said: {last[0]}")
 
+    @property
+    def pid(self) -> int:
+        """The process, or the shell that guards it."""
+        return self._process.pid
+
     def close(self) -> None:
         """End it, now."""
         for stream in (self._process.stdin, self._process.stdout):

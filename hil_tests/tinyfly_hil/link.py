@@ -162,9 +162,14 @@ def _send_at_once(fd: int) -> None:
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def _unopened(url: str, error: Exception) -> str:
+def usb_ports() -> list[str]:
+    """The USB serial ports that are plugged in."""
     from serial.tools import list_ports
 
+    return sorted(p.device for p in list_ports.comports() if p.vid is not None)
+
+
+def _unopened(url: str, error: Exception) -> str:
     reason = getattr(error, "strerror", None) or str(error).split(": ")[-1]
-    ports = ", ".join(sorted(p.device for p in list_ports.comports() if p.vid is not None)) or "none"
+    ports = ", ".join(usb_ports()) or "none"
     return f"port {url} does not open ({reason}); USB serial ports here: {ports}"

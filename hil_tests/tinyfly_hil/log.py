@@ -26,6 +26,7 @@ from tinyfly_hil import protocol
 from tinyfly_hil.link import ANSWER_S
 from tinyfly_hil.protocol import Decoder, Frame
 from tinyfly_hil.target import Target
+from tinyfly_hil.world import World
 
 VERSION = 1
 # What may differ between two runs of the same flight: who answers, and what it cost.
@@ -36,6 +37,11 @@ _LOCAL = {
     "inference": {"cost"},
     "stats": {"cost_max", "cost_min", "stack_bytes", "overruns"},
 }
+
+# The 17 rows of tinyfly.state.
+_STATE = [f"position_{x}" for x in "xyz"] + [f"quaternion_{x}" for x in "wxyz"]
+_STATE += [f"{rate}_{x}" for rate in ("velocity", "angular_velocity") for x in "xyz"]
+_STATE += [f"rotor_{i}" for i in range(1, 5)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,10 @@ class Recorder:
         if self._rows:
             self._rows[-1].update(numbers)
 
+    def observe(self, step: int, world: World) -> None:
+        """Note the simulator's state: give this to ``flight.fly``."""
+        self.note(step=step, **dict(zip(_STATE, world.state[:, 0], strict=True)))
+
     def save(self, path: Path) -> Path:
         """Write the log in one go."""
         names = sorted({k for row in self._rows for k in row} - {"sent", "received"})
@@ -94,7 +104,7 @@ def _wire(frame: Frame) -> bytes:
 def load(path: str | Path) -> Log:
     """Read a log; raises UserError with one line."""
     try:
-        with np.load(path, allow_pickle=False) as data:
+        with open(path, "rb") as f, np.load(f, allow_pickle=False) as data:
             columns = {k: data[k] for k in data.files}
         meta = json.loads(str(columns.pop("meta")))
         lengths = {len(c) for c in columns.values()}

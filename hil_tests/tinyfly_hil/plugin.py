@@ -103,7 +103,7 @@ def target(request: pytest.FixtureRequest, port: str, open_port: OpenPort) -> It
 
 @pytest.fixture
 def observations(request: pytest.FixtureRequest) -> int:
-    """How many random observations to compare: each takes a long frame, and so a long time, on a slow line."""
+    """How many random observations to compare: each is a long frame, slow on a serial line."""
     given: int | None = request.config.getoption("--observations")
     return given or (50 if request.config.getoption("--quick") else 1000)
 
@@ -148,7 +148,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> 
 
 def _log_folder(item: pytest.Item) -> Path:
     given: Path | None = item.config.getoption("--log")
-    return given or item.config.rootpath / "runs" / "hil"
+    return given or Path("runs") / "hil"
 
 
 def _shared(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:

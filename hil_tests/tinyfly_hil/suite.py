@@ -41,9 +41,8 @@ def run(
         progress: told the share done, and how many tests have passed and failed.
 
     Returns:
-        target, passed, failed, skipped, hover_error_m, figure_eight_rmse_m, instructions_per_step,
-        flash_bytes, ram_bytes, round_trip_ms_max, every other figure the tests measured, and failures: name -> report. A
-        figure that this target cannot give is None.
+        The keys below, every other figure that the tests measured, and failures: name -> report. None for a
+        figure that this target cannot give.
 
     Raises:
         UserError: the port cannot be opened, or runs something else.

@@ -15,7 +15,7 @@ from tinyfly.policy import Policy
 from tinyfly.state import ANGULAR_VELOCITY, POSITION, QUATERNION, VELOCITY
 from tinyfly_hil import emulator
 from tinyfly_hil.bridge import serial_line
-from tinyfly_hil.link import ANSWER_S, Link, Restarted, TargetError
+from tinyfly_hil.link import ANSWER_S, Link, Restarted, TargetError, usb_ports
 from tinyfly_hil.protocol import ENUMS, Frame, name_of, reply_of
 
 if TYPE_CHECKING:
@@ -51,6 +51,11 @@ class Target:
     def cost_unit(self) -> str:
         """What ``cost`` counts here: instructions, cycles or nanoseconds."""
         return name_of("cost_unit", self.identity.cost_unit)
+
+    @property
+    def pid(self) -> int | None:
+        """The emulator's process, when there is one."""
+        return self._source.pid if self._source else None
 
     def identify(self) -> Any:
         """Who are you? Returns the identity, and keeps it (a restarted chip has another nonce)."""
@@ -181,8 +186,9 @@ class Source:
         """The URL of a freshly booted one."""
         self._stack.close()
         launch = EMULATORS[self._name][1]
-        url = self._stack.enter_context(launch(self._build.elf)).url
-        return self._stack.enter_context(serial_line(url)) if self._slow else url
+        running = self._stack.enter_context(launch(self._build.elf))
+        self.pid = running.pid
+        return self._stack.enter_context(serial_line(running.url)) if self._slow else running.url
 
 
 @contextmanager
@@ -219,9 +225,7 @@ def open_target(port: str, policy: Path) -> Iterator[Target]:
 
 def only_port() -> str:
     """The USB serial port, when there is exactly one."""
-    from serial.tools import list_ports
-
-    ports = sorted(p.device for p in list_ports.comports() if p.vid is not None)
+    ports = usb_ports()
     if len(ports) != 1:
         found = ", ".join(ports) or "none"
         raise UserError(f"--port auto needs exactly one USB serial port, found {found}: name it with --port")

@@ -1,0 +1,196 @@
+"""The harness itself: it says what is wrong with a port in seconds, and leaves no emulator behind."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from tinyfly.errors import UserError
+from tinyfly.network import Layer
+from tinyfly.policy import Policy
+from tinyfly_hil import emulator, protocol, target
+from tinyfly_hil.bridge import serial_line
+from tinyfly_hil.link import TargetError
+from tinyfly_hil.protocol import Decoder, encode
+from tinyfly_hil.target import built_for, open_target
+
+PROMISED_S = 3.0
+
+
+@contextmanager
+def device(answer):
+    """A TCP device: ``answer(data)`` gives what it says to what it hears; its URL."""
+
+    def serve():
+        connection, _ = server.accept()
+        with connection:
+            while data := connection.recv(4096):
+                connection.sendall(answer(data))
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"socket://127.0.0.1:{server.getsockname()[1]}"
+
+
+def complaint(port, policy_path):
+    """What open_target says, and that it says it in time and in one line."""
+    start = time.monotonic()
+    with pytest.raises(UserError) as error, open_target(port, policy_path):
+        pass
+    assert time.monotonic() - start < PROMISED_S
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_a_silent_port(policy_path):
+    with device(lambda data: b"") as url:
+        assert "is silent" in complaint(url, policy_path)
+
+
+def test_a_port_that_talks_garbage(policy_path):
+    with device(lambda data: b"AT+OK\r\nlogin: \0\xff\xfe") as url:
+        assert "not in tinyfly's protocol" in complaint(url, policy_path)
+
+
+def test_another_version_of_the_protocol(policy_path):
+    other = protocol.seal(bytes([protocol.VERSION + 1, 0x81, 1, 0]) + bytes(20))
+    with device(lambda data: other) as url:
+        assert f"version {protocol.VERSION + 1} of the protocol" in complaint(url, policy_path)
+
+
+def chip(policy, **different):
+    """A device that knows nothing but its identity, and would be armed by anything."""
+    fields = dict.fromkeys([f.name for f in protocol.TABLE.messages["identity"].body], 0)
+    fields |= {"target": "fake", "firmware": "0", "policy": "mine", "inputs": policy.contract.size}
+    fields |= {"policy_crc": policy.crc32(), "contract_hash": policy.contract.hash()} | different
+    decoder, heard = Decoder(), []
+
+    def answer(data):
+        frames = decoder.feed(data)
+        heard.extend(f.name for f in frames)
+        return b"".join(encode("identity", f.sequence, **fields) for f in frames if f.name == "hello")
+
+    return answer, heard
+
+
+def test_a_chip_with_another_contract_is_refused_by_name_before_anything_is_armed(policy, policy_path):
+    answer, heard = chip(policy, contract_hash=1, inputs=22)
+    with device(answer) as url:
+        said = complaint(url, policy_path)
+    assert "'mine' with another contract (22 inputs" in said
+    assert set(heard) == {"hello"}
+
+
+def test_a_chip_with_other_weights_is_refused_by_name_before_anything_is_armed(policy, policy_path):
+    answer, heard = chip(policy, policy_crc=1)
+    with device(answer) as url:
+        assert "'mine' (crc 00000001)" in complaint(url, policy_path)
+    assert set(heard) == {"hello"}
+
+
+def test_a_port_that_does_not_exist(policy_path):
+    assert "/dev/ttyNONE99 does not open" in complaint("/dev/ttyNONE99", policy_path)
+
+
+def test_nothing_listens(policy_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"socket://127.0.0.1:{server.getsockname()[1]}"
+    assert "does not open" in complaint(address, policy_path)
+
+
+def test_auto_needs_exactly_one_port(monkeypatch, policy_path):
+    monkeypatch.setattr(target, "usb_ports", lambda: ["/dev/ttyUSB0", "/dev/ttyUSB1"])
+    assert "found /dev/ttyUSB0, /dev/ttyUSB1" in complaint("auto", policy_path)
+
+
+def test_a_chip_that_stops_answering_is_reported_with_its_last_frames(policy, policy_path):
+    with open_target("host", policy_path) as silent:
+        silent.link.write(encode("hello", 60_000))  # its answer is nobody's
+        with pytest.raises(TargetError) as error:
+            silent.link.wait(lambda f: f.name == "stats", 0.2, "stats")
+    assert "did not answer stats within 0.2 s" in str(error.value)
+    assert error.value.transcript[-1].startswith("< identity #60000")
+
+
+def test_a_real_build_of_another_policy_is_refused(policy, policy_path, tmp_path):
+    *inner, last = policy.layers
+    layers = (*inner, Layer(last.weight, -last.bias))
+    other = Policy.create(policy.contract, layers, policy.airframe, policy.provenance)
+    path = other.save(tmp_path / "other.policy")
+    with emulator.host(built_for("host", path).elf) as running:
+        assert f"(crc {other.crc32():08x}), not" in complaint(running.url, policy_path)
+
+
+# ---------------------------------------------------------------- emulators end
+
+
+def family(pid):
+    """A process and its children."""
+    with open(f"/proc/{pid}/task/{pid}/children") as f:
+        return [pid, *map(int, f.read().split())]
+
+
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from tinyfly_hil.target import open_target
+with open_target(sys.argv[1], Path(sys.argv[2])) as target:
+    print(target.pid, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("port", ["qemu", "host"])
+@pytest.mark.parametrize("ending", ["SIGKILL", "SIGINT"])
+def test_an_emulator_ends_with_whoever_started_it(policy_path, port, ending):
+    built_for(port, policy_path)
+    arguments = [sys.executable, "-c", CHILD, port, str(policy_path)]
+    quiet = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(arguments, text=True, **quiet) as child:
+        said = child.stdout.readline()
+        assert said, child.stderr.read()
+        pids = family(int(said))
+        assert all(map(alive, pids))
+        child.send_signal(getattr(signal, ending))
+        child.wait(10)
+    deadline = time.monotonic() + 5
+    while any(map(alive, pids)):
+        assert time.monotonic() < deadline, "the emulator outlives its owner"
+        os.sched_yield()
+
+
+def test_an_emulator_that_dies_at_once_is_reported_with_its_last_words():
+    with pytest.raises(UserError, match="did not come up; it said: no such machine"):
+        emulator.Emulator(["sh", "-c", "echo no such machine; exit 1"], r"port (\d+)")
+
+
+# ---------------------------------------------------------------- the imitated line
+
+
+def test_the_imitated_line_tears_frames_apart_and_keeps_to_its_rate():
+    payload = os.urandom(4000)
+    with device(lambda data: data) as url, serial_line(url, baud=921_600) as line:
+        start, reads = time.monotonic(), []
+        host, _, port = line.removeprefix("socket://").rpartition(":")
+        with socket.create_connection((host, int(port))) as s:
+            s.sendall(payload)
+            while sum(map(len, reads)) < len(payload):
+                reads.append(s.recv(4096))
+        assert b"".join(reads) == payload
+        assert len(reads) > 10
+        assert time.monotonic() - start > len(payload) * 10 / 921_600

@@ -1,0 +1,156 @@
+"""Thousands of flights with random faults; a failure is shrunk to its cause, and a command replays it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinyfly_hil import faults
+from tinyfly_hil.faults import CHIP, KINDS, Fault, Injector
+from tinyfly_hil.flight import FaultyChip, fly
+from tinyfly_hil.log import Recorder
+from tinyfly_hil.target import Target, open_target
+from tinyfly_hil.world import Scenario
+
+FLIGHT_S = 2.0
+RECOVERED_M = 0.3  # a second after the last fault, if the chip still flies and no sensor has lied
+SHRINK_RUNS = 60  # at most
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One flight of the campaign."""
+
+    broken: list[str]  # what did not hold
+    state: str  # of the chip, at the end
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A fault sequence under which something did not hold, at its shortest."""
+
+    seed: int
+    found: tuple[Fault, ...]
+    shrunk: tuple[Fault, ...]
+    broken: list[str]
+    command: str
+
+
+@dataclass(slots=True)
+class Campaign:
+    """What a campaign found."""
+
+    flights: int = 0
+    faults: Counter[str] = field(default_factory=Counter)  # how often each kind struck
+    ends: Counter[str] = field(default_factory=Counter)  # how the flights ended: "state (reason)"
+    failures: list[Failure] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        failures = [
+            {"seed": f.seed, "faults": faults.show(f.shrunk), "broken": f.broken, "command": f.command}
+            for f in self.failures
+        ]
+        counts = {"flights": self.flights, "faults": dict(self.faults), "ends": dict(self.ends)}
+        return {**counts, "failures": failures}
+
+
+def draw(seed: int) -> tuple[Fault, ...]:
+    """One to four random faults, somewhere in the flight, long or short, mild or fierce."""
+    random = np.random.default_rng(seed)
+    drawn = []
+    for kind in random.choice(list(KINDS), random.integers(1, 5), replace=False):
+        _, default, largest, _ = KINDS[kind]
+        value = float(min(largest, default * math.exp(random.uniform(-2, 2))))
+        start_s = round(float(random.uniform(0.05, 0.8 * FLIGHT_S)), 3)
+        length_s = round(math.exp(random.uniform(math.log(0.01), math.log(FLIGHT_S))), 3)
+        on_off = kind in CHIP or default == largest
+        value = default if on_off else float(f"{value:.3g}")
+        drawn.append(Fault(str(kind), value, start_s, round(start_s + length_s, 3)))
+    return tuple(drawn)
+
+
+def attempt(
+    target: Target, sequence: tuple[Fault, ...], seed: int, recorder: Recorder | None = None
+) -> Outcome:
+    """Fly once under these faults, from a fresh start; every step is watched."""
+    target.restart()
+    if recorder:
+        recorder.attach(target)
+    scenario = Scenario("campaign", FLIGHT_S, noise=1.0, seed=seed)
+    chip = FaultyChip(target, Injector(sequence, seed))
+    flight = fly(scenario, chip)
+    broken = list(chip.broken)
+    if len(chip.controls) != scenario.steps:
+        broken.append(f"{len(chip.controls)} answers in {scenario.steps} steps")
+    end_s = max((f.end_s for f in sequence), default=0.0)
+    honest = not any(f.kind in faults.SENSORS or f.kind == "delay" for f in sequence)
+    if honest and chip.watch.state == "flying" and end_s < FLIGHT_S - 1 and flight.error_m[-1] > RECOVERED_M:
+        broken.append(f"{flight.error_m[-1]:.2f} m off, {FLIGHT_S - end_s:.1f} s after the last fault")
+    return Outcome(broken, chip.watch.state, chip.watch.reason)
+
+
+def shrink(
+    sequence: tuple[Fault, ...], fails: Callable[[tuple[Fault, ...]], bool], runs: int = SHRINK_RUNS
+) -> tuple[Fault, ...]:
+    """A shorter sequence that still fails: fewer faults, then shorter ones. Asks ``runs`` times at most."""
+    best, left = sequence, runs
+    progress = True
+    while progress and left > 0:
+        progress = False
+        for candidate in _simpler(best):
+            if left <= 0:
+                break
+            left -= 1
+            if fails(candidate):
+                best, progress = candidate, True
+                break
+    return best
+
+
+def _simpler(sequence: tuple[Fault, ...]) -> Iterator[tuple[Fault, ...]]:
+    for i in range(len(sequence)):
+        if len(sequence) > 1:
+            yield sequence[:i] + sequence[i + 1 :]
+    for i, f in enumerate(sequence):
+        half = round((min(f.end_s, FLIGHT_S) - f.start_s) / 2, 3)
+        if half >= 0.005:
+            for start_s, end_s in ((f.start_s, f.start_s + half), (f.start_s + half, f.end_s)):
+                yield (*sequence[:i], replace(f, start_s=start_s, end_s=end_s), *sequence[i + 1 :])
+
+
+def run(
+    policy: Path,
+    port: str,
+    count: int,
+    seed: int = 0,
+    progress: Callable[[float, dict[str, float]], None] | None = None,
+) -> Campaign:
+    """Fly ``count`` random fault sequences, seeds ``seed`` .. ``seed + count - 1``."""
+    campaign = Campaign()
+    with open_target(port, policy) as target:
+        for k in range(seed, seed + count):
+            sequence = draw(k)
+            outcome = attempt(target, sequence, k)
+            campaign.flights += 1
+            campaign.faults.update(f.kind for f in sequence)
+            campaign.ends[f"{outcome.state} ({outcome.reason})"] += 1
+            if outcome.broken:
+                campaign.failures.append(_explain(target, sequence, k, policy, port))
+            if progress:
+                progress(campaign.flights / count, {"failures": float(len(campaign.failures))})
+    return campaign
+
+
+def _explain(target: Target, sequence: tuple[Fault, ...], seed: int, policy: Path, port: str) -> Failure:
+    shrunk = shrink(sequence, lambda s: bool(attempt(target, s, seed).broken))
+    broken = attempt(target, shrunk, seed).broken
+    command = f"tinyfly hil {policy} --port {port} --faults {faults.show(shrunk)} --seed {seed}"
+    return Failure(seed, sequence, shrunk, broken, command)
