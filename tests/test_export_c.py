@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from policies import random_policy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kernels import SOURCES, Native
+from policies import random_policy
 
 from tinyfly.activation import tanh_exact
 from tinyfly.contract import paper_contract
