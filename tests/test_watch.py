@@ -10,7 +10,8 @@ from rich.console import Console
 
 from tinyfly.airframe import Airframe
 from tinyfly.contract import paper_contract
-from tinyfly.watch import euler_rad, panel, sparkline, watch, watch_flight
+from tinyfly.report.live import watch_flight
+from tinyfly.watch import euler_rad, panel, sparkline, watch
 
 LEVEL = np.array([0.003, -0.004, 0.0, 1, 0, 0, 0, 0, 0, 0, math.radians(90), 0, 0])
 
@@ -75,8 +76,9 @@ def test_a_flight_is_shown_from_its_start_to_its_end(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(screen, "isatty", lambda: True, raising=False)
     monkeypatch.setattr("sys.stderr", screen)
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr("tinyfly.watch.monotonic", lambda: now[0])
-    monkeypatch.setattr("tinyfly.watch.sleep", lambda s: now.__setitem__(0, now[0] + s))
+    for module in ("tinyfly.watch", "tinyfly.report.live"):
+        monkeypatch.setattr(f"{module}.monotonic", lambda: now[0])
+    monkeypatch.setattr("tinyfly.report.live.sleep", lambda s: now.__setitem__(0, now[0] + s))
     watch_flight(random_policy(paper_contract()), Airframe.load("crazyflie"), "paper")
     assert now[0] == pytest.approx(13.0)  # it took as long as the flight
     assert "paper  0.01 s" in screen.getvalue()

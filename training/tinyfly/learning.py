@@ -37,7 +37,8 @@ class LearningCurve:
     def __call__(self, share: float, metrics: dict[str, float]) -> None:
         if self.rows and share <= self.rows[-1].share:
             self.rows.clear()  # the trainer begins anew, from another seed
-        self.rows.append(Row(perf_counter() - self._start, share, metrics["loss"], metrics["error_m"]))
+        if {"loss", "error_m"} <= metrics.keys():
+            self.rows.append(Row(perf_counter() - self._start, share, metrics["loss"], metrics["error_m"]))
         self._then(share, metrics)
 
     def save(self, policy: Policy, path: Path) -> Path:

@@ -10,7 +10,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from time import monotonic, sleep
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,9 +20,6 @@ from tinyfly.state import ANGULAR_VELOCITY, POSITION, QUATERNION, REFERENCE_POSI
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-    from tinyfly.airframe import Airframe
-    from tinyfly.flight import Controller
 
 Array = NDArray[np.floating]
 View = Callable[[float, Array, Array, Array], None]
@@ -59,27 +56,6 @@ def watch(label: str) -> Iterator[View]:
             live.update(panel(label, time_s, state, reference, command, list(errors_m)), refresh=True)
 
         yield view
-
-
-def watch_flight(controller: Controller, airframe: Airframe, label: str) -> None:
-    """Fly the paper's figure-eight in the simulator and show it at the speed at which it happens.
-
-    Does nothing when stderr is not a terminal.
-    """
-    if not sys.stderr.isatty():
-        return
-    from tinyfly.evaluate import SCENARIOS
-    from tinyfly.flight import Conditions
-    from tinyfly.report.flights import fly_episodes
-
-    flown = fly_episodes(controller, airframe, SCENARIOS["figure-eight 5.5 s"], 1, Conditions(latency_s=0.01))
-    assert flown.flight.states is not None
-    start = monotonic()
-    with watch(label) as view:
-        for k, state in enumerate(flown.flight.states[:, :, 0]):
-            time_s = (k + 1) * flown.flight.dt_s
-            sleep(max(0.0, start + time_s - monotonic()))
-            view(time_s, state, flown.reference[k + 1], (flown.actions[k, :, 0] + 1) / 2)
 
 
 def panel(
