@@ -80,6 +80,16 @@ def test_tanh_has_the_same_bits_for_any_float(native: Native, bits: int) -> None
     assert np.float32(native.tanh(float(x[0]))).view(np.uint32) == tanh_exact(x).view(np.uint32)[0]
 
 
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_tanh_keeps_its_bound_on_a_million_floats(tmp_path: Path, compiler: str) -> None:
+    program = tmp_path / "tanh_bound"  # without the stride it takes all 2^32: `make prove`
+    source = CORE.parents[1] / "benchmarks" / "tanh_bound.c"
+    command = [compiler, *FLAGS, f"-I{CORE}", str(source), str(CORE / "tf_tanh.c"), "-lm", "-o", str(program)]
+    subprocess.run(command, check=True)
+    done = subprocess.run([program, "4099"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
 def test_tanh_is_total(native: Native) -> None:
     largest = native.tanh(np.inf)
     assert 1 - 3e-7 < largest <= 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,22 @@ class Export:
     proofs: list[Proof]
 
 
+class _Flights:
+    """Flown when the first format asks for them, and then kept."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+
+    @cached_property
+    def recorded(self) -> Array:
+        """Of the policy's own airframe, or of a Crazyflie where that is not a known one."""
+        from tinyfly.airframe import Airframe, names
+        from tinyfly_export.recorded import record
+
+        known = self.policy.airframe.get("name")
+        return record(self.policy, Airframe.load(known if known in names() else "crazyflie"))
+
+
 def export(policy: Policy, to: str, out: str | Path) -> list[Export]:
     """Write ``to`` (one of FORMATS, or "all") into folders of ``out`` named after the formats.
 
@@ -36,49 +53,41 @@ def export(policy: Policy, to: str, out: str | Path) -> list[Export]:
     wanted = FORMATS if to == "all" else (to,)
     for name in wanted:
         _require(name)
-    proven = [(name, *_EXPORTERS[name](policy)) for name in wanted]
+    flights = _Flights(policy)
+    proven = [(name, *_EXPORTERS[name](policy, flights)) for name in wanted]
     return [Export(name, write_together(Path(out) / name, files), proofs) for name, files, proofs in proven]
 
 
-def _c(policy: Policy) -> tuple[dict[str, bytes], list[Proof]]:
+def _c(policy: Policy, flights: _Flights) -> tuple[dict[str, bytes], list[Proof]]:
     from tinyfly_export.bundle import export_bundle
 
     return export_bundle(policy)
 
 
-def _c_int16(policy: Policy) -> tuple[dict[str, bytes], list[Proof]]:
+def _c_int16(policy: Policy, flights: _Flights) -> tuple[dict[str, bytes], list[Proof]]:
     from tinyfly_export.integer_c import export_integer
 
-    return export_integer(policy, _recorded(policy))
+    return export_integer(policy, flights.recorded)
 
 
-def _onnx(policy: Policy) -> tuple[dict[str, bytes], list[Proof]]:
+def _onnx(policy: Policy, flights: _Flights) -> tuple[dict[str, bytes], list[Proof]]:
     from tinyfly_export.onnx import export_onnx
 
     return export_onnx(policy)
 
 
-def _tflite(policy: Policy) -> tuple[dict[str, bytes], list[Proof]]:
+def _tflite(policy: Policy, flights: _Flights) -> tuple[dict[str, bytes], list[Proof]]:
     from tinyfly_export.tflite import export_tflite, export_tflite_int8
 
     files, proofs = export_tflite(policy)
-    files_int8, proofs_int8 = export_tflite_int8(policy, _recorded(policy))
+    files_int8, proofs_int8 = export_tflite_int8(policy, flights.recorded)
     return files | files_int8, proofs + proofs_int8
 
 
-def _torch(policy: Policy) -> tuple[dict[str, bytes], list[Proof]]:
+def _torch(policy: Policy, flights: _Flights) -> tuple[dict[str, bytes], list[Proof]]:
     from tinyfly_export.torch import export_torch
 
     return export_torch(policy)
-
-
-def _recorded(policy: Policy) -> Array:
-    """Flights of the policy's own airframe, or of a Crazyflie where that is not a known one."""
-    from tinyfly.airframe import Airframe, names
-    from tinyfly_export.recorded import record
-
-    known = policy.airframe.get("name")
-    return record(policy, Airframe.load(known if known in names() else "crazyflie"))
 
 
 _EXPORTERS: dict[str, Any] = {"c": _c, "c-int16": _c_int16, "onnx": _onnx, "tflite": _tflite, "torch": _torch}

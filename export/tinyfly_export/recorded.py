@@ -30,7 +30,7 @@ def record(policy: Policy, airframe: Airframe, vectors: int = 4096, seed: int = 
     recorder = Recorder(policy)
     for name in SCENARIOS:
         for latency_ms in (0, 20):
-            fly_scenario(recorder, airframe, name, episodes=16, latency_ms=latency_ms, seed=seed)
+            fly_scenario(recorder, airframe, name, episodes=8, latency_ms=latency_ms, seed=seed)
     seen = np.concatenate(recorder.observations, axis=1)
     seen = seen[:, np.isfinite(seen).all(axis=0)]
     chosen = np.random.default_rng(seed).choice(seen.shape[1], min(vectors, seen.shape[1]), replace=False)
