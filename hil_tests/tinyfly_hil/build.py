@@ -65,9 +65,9 @@ def build(policy_path: str | Path, target: str = "emulated", out: str | Path | N
     compiler = require("arm-none-eabi-gcc" if board(target)["build"]["compiler"] else "cc")
     kept = KEPT / f"{target}-{_fingerprint(policy, target, compiler)}"
     if not (kept / "build.json").exists():
-        with _lock():
+        with lock():
             if not (kept / "build.json").exists():  # another process may have built it meanwhile
-                _keep(_pio(Path(policy_path), target), kept)
+                _keep(pio(Path(policy_path), target), kept)
     return _finished(kept, target, out)
 
 
@@ -105,13 +105,13 @@ def _keep(elf: Path, kept: Path) -> None:
     write_atomically(kept / "build.json", json.dumps(record).encode())
 
 
-def _pio(policy_path: Path, target: str) -> Path:
-    """Run PlatformIO; returns the image in its build folder."""
+def pio(policy_path: Path, target: str, *arguments: str) -> Path:
+    """Run ``pio run`` for a policy; returns the image in its build folder. One at a time: see ``lock``."""
     environment = os.environ | {
         "TINYFLY_POLICY": str(policy_path.resolve()),
         "PLATFORMIO_SETTING_ENABLE_TELEMETRY": "no",
     }
-    command = [sys.executable, "-m", "platformio", "run", "--silent", "-e", target]
+    command = [sys.executable, "-m", "platformio", "run", "--silent", "-e", target, *arguments]
     try:
         done = subprocess.run(
             command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
@@ -145,7 +145,7 @@ def _compiler_version(compiler: str) -> str:
 
 
 @contextlib.contextmanager
-def _lock() -> Iterator[None]:
+def lock() -> Iterator[None]:
     """One build at a time: PlatformIO's folders are shared."""
     KEPT.mkdir(parents=True, exist_ok=True)
     with (KEPT / ".lock").open("w") as f:
