@@ -54,12 +54,14 @@ def train_timed(task: Task, seed: int) -> tuple[Policy, float]:
     return Policy.create(task.contract, trainer.layers(task, weights), {}, {}), spent
 
 
-def paper_row(policy, episodes: int = 1000, latency_ms: float = 0.0) -> Row:
-    """Hover from the paper's starts and the figure-eights, on its airframe."""
+def paper_row(
+    policy, episodes: int = 1000, latency_ms: float = 0.0, periods_s: tuple[float, ...] = (5.5, 3.5, 2.5)
+) -> Row:
+    """Hover from the paper's starts and figure-eights, on its airframe."""
     airframe = Airframe.load("crazyflie")
     hover = fly_scenario(policy, airframe, "hover", episodes=episodes, latency_ms=latency_ms).row()
     row = {"survival": hover["survival"], "hover mm": 1e3 * hover["hover_error_m"]}
-    for period in ("5.5", "3.5", "2.5"):
+    for period in periods_s:
         o = fly_scenario(
             policy, airframe, f"figure-eight {period} s", episodes=20, latency_ms=latency_ms
         ).row()

@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 Array = NDArray[np.floating]
 
 
+OLD_ACTIONS = 4  # are kept at least: the change of action and the latency refer to them
+
+
 @dataclass(frozen=True, slots=True)
 class Weights:
     """(width, history + inputs), (width, width + 1), (4, width + 1)."""
@@ -54,8 +57,8 @@ def initial_weights(
 class Actor:
     """Runs the network for up to `steps` steps of n environments and keeps what the reverse pass needs.
 
-    `actions` (history + steps, 4, n) is the past and the present in one array: step t's history is the window
-    that starts at t, without a copy.
+    `actions` (slots + steps, 4, n) is the past and the present in one array: step t's history is a window on
+    it that ends before slots + t, without a copy.
     """
 
     def __init__(
@@ -66,8 +69,9 @@ class Actor:
         def zeros(*shape: int) -> Array:
             return np.zeros(shape, dtype)
 
-        self.history, self.slots, self.differentiable = 4 * history, history, differentiable
-        self.actions = zeros(history + steps, 4, n)
+        self.history, self.slots, self.differentiable = 4 * history, max(history, OLD_ACTIONS), differentiable
+        slots, skip = self.slots, self.slots - history
+        self.actions = zeros(slots + steps, 4, n)
         self.input = zeros(steps + 1, inputs, n)
         # The last row, of ones, is the biases' input.
         self.hidden: tuple[Array, Array] = (
@@ -76,7 +80,7 @@ class Actor:
         )
         # Adjoints before each tanh, and of every action.
         self.adjoint = (zeros(steps, width, n), zeros(steps, width, n), zeros(steps, 4, n))
-        self.action_adjoint = zeros(history + steps, 4, n)
+        self.action_adjoint = zeros(slots + steps, 4, n)
         self._hidden, self._four = zeros(width, n), zeros(4, n)
         self._back = zeros(4 * history + differentiable, n)
         self._back_history = self._back[: 4 * history].reshape(history, 4, n)
@@ -84,9 +88,9 @@ class Actor:
         past, a = self.actions, self.action_adjoint
         self._forward_views = [
             (
-                past[t : t + history].reshape(4 * history, n),
+                past[skip + t : slots + t].reshape(4 * history, n),
                 self.input[t],
-                past[history + t],
+                past[slots + t],
                 *(view for h in self.hidden for view in (h[t], h[t, :width])),
             )
             for t in range(steps)
@@ -95,9 +99,9 @@ class Actor:
             (
                 *(x[t] for x in self.adjoint),
                 *(h[t, :width] for h in self.hidden),
-                past[history + t],
-                a[history + t],
-                a[t : t + history],
+                past[slots + t],
+                a[slots + t],
+                a[skip + t : slots + t],
             )
             for t in range(steps)
         ]
@@ -137,7 +141,7 @@ class Actor:
     def gradient(self, steps: int) -> Weights:
         """Derivative of the loss by the weights, after the reverse pass over ``steps`` steps."""
         one, two, last = (a[:steps] for a in self.adjoint)
-        a = self.actions
+        a = self.actions[self.slots - self.history // 4 :]
         window = as_strided(
             a, (steps, self.history, a.shape[2]), a.strides
         )  # every step's history, not copied
