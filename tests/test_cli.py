@@ -13,7 +13,12 @@ COMMANDS = ("fly", "train", "evaluate", "export", "build", "hil", "report", "doc
 
 def tinyfly(*args: str, cwd=None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "tinyfly.cli", *args], capture_output=True, text=True, cwd=cwd, check=False, timeout=120
+        [sys.executable, "-m", "tinyfly.cli", *args],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        check=False,
+        timeout=120,
     )
 
 
