@@ -97,8 +97,10 @@ def test_arming_needs_500_ms_of_good_states_without_a_gap(library):
     assert c.arm() == "link_not_settled"
     c.step(110 * MS)  # a gap
     assert c.arm() == "link_not_settled"
-    c.run(490 * MS)
+    c.run(510 * MS)
+    assert c.has("settled")
     c.step(5 * MS, [float("nan")] * 13)  # one bad state
+    assert c.arm() == "link_not_settled"
     c.step(5 * MS)
     assert c.arm() == "link_not_settled"
     c.run(490 * MS)
