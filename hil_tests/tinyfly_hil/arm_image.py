@@ -6,6 +6,7 @@ memory). Struct layouts come from the image's own debug information, so they are
 
 from __future__ import annotations
 
+import io
 import struct
 import threading
 import time
@@ -45,8 +46,7 @@ class Image:
         self._arm = arm_const
         self._error = unicorn.UcError
         try:
-            self._file = path.open("rb")
-            self._elf = ELFFile(self._file)
+            self._elf = ELFFile(io.BytesIO(path.read_bytes()))
             if self._elf["e_machine"] != "EM_ARM":
                 raise UserError(f"{path} is for {self._elf['e_machine']}, not for an ARM microcontroller")
         except OSError as e:

@@ -13,13 +13,14 @@ from types import TracebackType
 from tinyfly.errors import UserError
 from tinyfly_hil.tools import require
 
-START_S = 10.0  # a loaded machine may be slow; a program that dies is noticed at once
+# Generous: a loaded machine is slow, and a program that dies is noticed at once.
+START_S = ANSWER_S = 30.0
 
 # Kills the program when our end of its standard input closes: on close(), and when this process dies.
 _GUARD = '"$@" </dev/null & child=$!; cat >/dev/null; kill -9 $child 2>/dev/null'
 
 _QEMU = (
-    *("-M", "netduinoplus2", "-nodefaults", "-display", "none", "-icount", "shift=0"),
+    *("-nodefaults", "-display", "none", "-icount", "shift=0"),
     *("-semihosting-config", "enable=on,target=native", "-serial", "chardev:uart"),
     *("-chardev", "socket,id=uart,host=127.0.0.1,port=0,server=on,wait=on,nodelay=on"),
 )
@@ -86,10 +87,14 @@ class Emulator:
         self.close()
 
 
-def qemu(elf: Path) -> Emulator:
-    """Boot an image in QEMU's STM32F405. One timer tick is one instruction: the wall clock plays no part."""
+def qemu(elf: Path, machine: str = "netduinoplus2") -> Emulator:
+    """Boot an image in QEMU's STM32F405, or in another machine that a board file of ours names.
+
+    One timer tick is one instruction: the wall clock plays no part.
+    """
+    command = [require("qemu-system-arm"), "-M", machine, *_QEMU, "-kernel", str(elf)]
     return Emulator(
-        ["sh", "-c", _GUARD, "sh", require("qemu-system-arm"), *_QEMU, "-kernel", str(elf)],
+        ["sh", "-c", _GUARD, "sh", *command],
         r"waiting for connection on:.*:(\d+)",
     )
 

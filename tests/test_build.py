@@ -1,0 +1,74 @@
+"""From a policy file to an image: built once, measured, and refused in one line."""
+
+import os
+import subprocess
+
+import pytest
+from policies import random_policy
+
+from tinyfly.contract import paper_contract
+from tinyfly.errors import UserError
+from tinyfly_hil import build as module
+from tinyfly_hil.build import build, occupied
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    """A policy nobody has built before this session."""
+    policy = random_policy(paper_contract(), (16,), seed=int.from_bytes(os.urandom(4)))
+    return policy.save(tmp_path_factory.mktemp("build") / "new.policy")
+
+
+def test_the_image_is_what_its_sections_say(path):
+    built = build(path, "emulated")
+    said = subprocess.run(
+        ["arm-none-eabi-size", built.elf], capture_output=True, text=True, check=True
+    ).stdout
+    text, data, bss = map(int, said.splitlines()[1].split()[:3])
+    assert (built.flash_bytes, built.ram_bytes) == (text + data, data + bss)
+    assert built.ram_bytes < 128 << 10
+
+
+def test_an_unchanged_policy_is_not_built_twice(path, monkeypatch):
+    first = build(path, "emulated")
+    monkeypatch.setattr(module, "pio", lambda *_: pytest.fail("built again"))
+    assert build(path, "emulated") == first
+
+
+def test_another_policy_is_another_image(path, tmp_path, monkeypatch):
+    build(path, "emulated")
+    asked = []
+
+    def pio(policy_path, target):
+        asked.append(policy_path)
+        raise UserError("enough")
+
+    monkeypatch.setattr(module, "pio", pio)
+    other = random_policy(paper_contract(), (16,), seed=2).save(tmp_path / "other.policy")
+    monkeypatch.setattr(module, "KEPT", tmp_path / "images")
+    with pytest.raises(UserError, match="enough"):
+        build(other, "emulated")
+    assert asked == [other]
+
+
+def test_the_image_can_be_copied_out(path, tmp_path):
+    built = build(path, "emulated", out=tmp_path / "my.elf")
+    assert built.elf == tmp_path / "my.elf"
+    assert occupied(built.elf) == (built.flash_bytes, built.ram_bytes)
+
+
+def test_an_unknown_target_is_refused_with_the_known_ones(path):
+    with pytest.raises(UserError, match=r"unknown target 'arduino'; known: .*emulated, host"):
+        build(path, "arduino")
+
+
+def test_a_missing_compiler_comes_with_its_install_command(path, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match=r"arm-none-eabi-gcc is missing .*install"):
+        build(path, "emulated")
+
+
+def test_a_failed_build_says_what_the_compiler_said(path, monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "ROOT", tmp_path)  # no platformio.ini here
+    with pytest.raises(UserError, match="building emulated failed"):
+        module.pio(path, "emulated")
