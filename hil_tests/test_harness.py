@@ -114,7 +114,7 @@ def test_a_chip_that_stops_answering_is_reported_with_its_last_frames(policy, po
     with open_target("host", policy_path) as silent:
         silent.link.write(encode("hello", 60_000))  # its answer is nobody's
         with pytest.raises(TargetError) as error:
-            silent.link.wait(lambda f: f.name == "stats", 0.2, "stats")
+            silent.link.wait(lambda f: f.name == "stats", "stats", 0.2)
     assert "did not answer stats within 0.2 s" in str(error.value)
     assert error.value.transcript[-1].startswith("< identity #60000")
 

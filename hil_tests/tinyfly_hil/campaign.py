@@ -149,6 +149,19 @@ def run(
     return campaign
 
 
+def once(
+    policy: Path, port: str, sequence: tuple[Fault, ...], seed: int = 0, log: Path | None = None
+) -> Outcome:
+    """One flight under these faults, as in a campaign: what `tinyfly hil --faults` runs. Keeps its log."""
+    with open_target(port, policy) as target:
+        recorder = Recorder()
+        outcome = attempt(target, sequence, seed, recorder)
+        recorder.meta |= {"faults": faults.show(sequence), "seed": seed}
+        if log:
+            recorder.save(log)
+    return outcome
+
+
 def _explain(target: Target, sequence: tuple[Fault, ...], seed: int, policy: Path, port: str) -> Failure:
     shrunk = shrink(sequence, lambda s: bool(attempt(target, s, seed).broken))
     broken = attempt(target, shrunk, seed).broken

@@ -15,7 +15,7 @@ from tinyfly.errors import UserError
 from tinyfly_hil import protocol
 from tinyfly_hil.protocol import Decoder, Frame
 
-ANSWER_S = 2.5  # silence for longer is an error: a step takes milliseconds
+ANSWER_S = 2.0  # silence for longer is an error: a step takes milliseconds
 TRANSCRIPT = 20  # frames kept for the report of a failure
 
 Tap = Callable[[bytes, list[Frame]], None]  # (bytes sent, frames received)
@@ -39,7 +39,8 @@ class Link:
     ``tap`` sees every run of bytes sent and every frame received: that is how a log is written.
     """
 
-    def __init__(self, url: str):
+    def __init__(self, url: str, answer_s: float = ANSWER_S):
+        self.answer_s = answer_s
         self.tap: Tap | None = None
         self.round_trip_s_max = 0.0
         self._transcript: deque[tuple[str, Frame]] = deque(maxlen=TRANSCRIPT)
@@ -79,11 +80,11 @@ class Link:
     def close(self) -> None:
         self._port.close()
 
-    def request(self, name: str, deadline_s: float = ANSWER_S, **values: Any) -> Frame:
+    def request(self, name: str, deadline_s: float | None = None, **values: Any) -> Frame:
         """Send one message; the frame that answers it is its usual reply, or a status that refuses."""
         start = time.perf_counter()
         sequence = self.send(name, **values)
-        frame = self.wait(lambda f: f.sequence == sequence, deadline_s, name)
+        frame = self.wait(lambda f: f.sequence == sequence, name, deadline_s)
         self.round_trip_s_max = max(self.round_trip_s_max, time.perf_counter() - start)
         return frame
 
@@ -107,8 +108,9 @@ class Link:
         except (serial.SerialException, OSError) as e:
             raise TargetError(f"{self.url} broke: {e}", self.transcript) from None
 
-    def wait(self, wanted: Callable[[Frame], bool], deadline_s: float, what: str) -> Frame:
+    def wait(self, wanted: Callable[[Frame], bool], what: str, deadline_s: float | None = None) -> Frame:
         """The next frame that is wanted; others are dropped, but a boot frame raises Restarted."""
+        deadline_s = self.answer_s if deadline_s is None else deadline_s
         deadline = time.monotonic() + deadline_s
         while True:
             while self._frames:

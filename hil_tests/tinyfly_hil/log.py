@@ -21,11 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyfly.errors import UserError
-from tinyfly.policy import write_atomically
+from tinyfly.policy import Policy, write_atomically
 from tinyfly_hil import protocol
-from tinyfly_hil.link import ANSWER_S
 from tinyfly_hil.protocol import Decoder, Frame
-from tinyfly_hil.target import Target
+from tinyfly_hil.target import Target, open_target
 from tinyfly_hil.world import World
 
 VERSION = 1
@@ -108,12 +107,9 @@ def load(path: str | Path) -> Log:
             columns = {k: data[k] for k in data.files}
         meta = json.loads(str(columns.pop("meta")))
         lengths = {len(c) for c in columns.values()}
-        if (
-            meta["version"] != VERSION
-            or not isinstance(meta["boot_nonce"], int)
-            or len(lengths) != 1
-            or not {"sent", "received"} <= columns.keys()
-        ):
+        whole = all(isinstance(meta[key], int) for key in ("version", "boot_nonce", "policy_crc"))
+        whole &= len(lengths) == 1 and {"sent", "received"} <= columns.keys()
+        if meta["version"] != VERSION or not whole:
             raise ValueError(f"version {meta['version']}, columns {', '.join(columns)}")
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: record one with `tinyfly hil POLICY --log DIR`") from None
@@ -147,12 +143,23 @@ def replay(log: Log, target: Target) -> Difference | None:
             target.power_up()
             expected = [f for f in expected if f.name != "boot"]
         for e in expected:
-            g = target.link.wait(lambda f: True, ANSWER_S, f"row {row} of the log")
+            g = target.link.wait(lambda f: True, f"row {row} of the log")
             if _bits(e) != _bits(g):
                 return Difference(row, str(e), str(g))
             if e.name == "identity":
                 recorded, nonce = e.body.boot_nonce, g.body.boot_nonce
     return None
+
+
+def play(path: Path, policy: Path, port: str) -> Difference | None:
+    """Replay a log on a freshly opened target: what `tinyfly hil --replay` runs."""
+    log = load(path)
+    crc = Policy.load(policy).crc32()
+    if log.meta["policy_crc"] != crc:
+        recorded = f"{log.meta['policy_crc']:08x}"
+        raise UserError(f"{path} was recorded with another policy (crc {recorded}) than {policy} ({crc:08x})")
+    with open_target(port, policy) as target:
+        return replay(log, target)
 
 
 def _bits(frame: Frame) -> Any:

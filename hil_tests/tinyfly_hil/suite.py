@@ -52,7 +52,7 @@ def run(
     from tinyfly_hil import plugin
 
     with open_target(port, policy) as target:  # say at once, in one line, what would fail every test
-        name = f"{target.identity.target} ({port})"
+        name, crc = f"{target.identity.target} ({port})", target.identity.policy_crc
     collector = _Collector(progress)
     arguments = [
         str(TESTS),
@@ -79,6 +79,7 @@ def run(
     build = built_for(port, policy)
     return {
         "target": name,
+        "policy_crc": crc,
         "passed": collector.passed,
         "failed": len(collector.failures),
         "skipped": collector.skipped,

@@ -33,7 +33,7 @@ class Refused(TargetError):
 
 
 class Target:
-    """An identified chip. Every method waits for its answer, at most ``link.ANSWER_S``, then TargetError.
+    """An identified chip. Every method waits for its answer, at most ``link.answer_s``, then TargetError.
 
     Replies are named tuples with the fields of docs/protocol.md.
     """
@@ -114,7 +114,7 @@ class Target:
         self.stop()  # a reset is refused while motors turn
         self._ask("hello")  # with motors off it begins a new numbering, whatever the chip has heard before
         self.link.send("reset")
-        self.link.wait(lambda f: f.name == "boot", ANSWER_S, "reset")
+        self.link.wait(lambda f: f.name == "boot", "reset")
         self.link.start_over()
 
     def power_cycle(self) -> Any:
@@ -128,7 +128,7 @@ class Target:
             self._reset()
             return
         self.link.reopen(self._source.start())
-        self.link.wait(lambda f: f.name == "boot", emulator.START_S, "power-up")
+        self.link.wait(lambda f: f.name == "boot", "power-up")
         self.link.start_over()
 
     def _ask(self, name: str, **values: Any) -> Any:
@@ -209,9 +209,9 @@ def open_target(port: str, policy: Path) -> Iterator[Target]:
     with ExitStack() as stack:
         if built is not None:
             source = Source(port, built, stack.enter_context(ExitStack()))
-            link = Link(source.start())
+            link = Link(source.start(), emulator.ANSWER_S)
             stack.callback(link.close)
-            link.wait(lambda f: f.name == "boot", emulator.START_S, "the boot frame")
+            link.wait(lambda f: f.name == "boot", "the boot frame")
             target = Target(link, None, port, built, source)
             _check(target.identify(), expected, policy, port)
         else:
