@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from tinyfly.policy import Policy
 from tinyfly.state import ANGULAR_VELOCITY, POSITION, QUATERNION, VELOCITY
 from tinyfly_hil import emulator
 from tinyfly_hil.bridge import serial_line
+from tinyfly_hil.emulator import Emulator
 from tinyfly_hil.link import ANSWER_S, Link, Restarted, TargetError, usb_ports
 from tinyfly_hil.protocol import ENUMS, Frame, name_of, reply_of
 
@@ -158,10 +159,11 @@ def step_values(time_us: int, sensed: ArrayLike) -> dict[str, Any]:
     }
 
 
-EMULATORS = {
+# Port: what to build for it, and how to start that.
+EMULATORS: dict[str, tuple[str, Callable[[Path], Emulator]]] = {
     "qemu": ("emulated", emulator.qemu),
     "host": ("host", emulator.host),
-}  # port: build, how to start it
+}
 
 
 def built_for(port: str, policy: Path) -> Build | None:
