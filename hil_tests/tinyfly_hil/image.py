@@ -21,6 +21,7 @@ from tinyfly.errors import UserError
 from tinyfly.policy import Policy
 from tinyfly.state import ANGULAR_VELOCITY, POSITION, QUATERNION, VELOCITY
 from tinyfly_hil.arm_image import Image
+from tinyfly_hil.build import occupied
 from tinyfly_hil.protocol import ENUMS
 from tinyfly_hil.setpoint import path
 from tinyfly_hil.world import LEVEL, Scenario, World
@@ -187,19 +188,33 @@ def _at(position: Array) -> tuple[float, ...]:
 
 
 def check(elf: Path, policy: Policy) -> dict[str, Any]:
-    """Fly everything once; a JSON-ready result with ``passed`` and ``failed`` lists of what was looked at."""
+    """Fly everything once; the keys of `tinyfly hil --json`, and ``checks``: what was looked at -> did it hold.
+
+    Raises:
+        UserError: the image does not read, is not ours, carries another policy, faults or hangs.
+    """
     home = np.array([0.0, 0.0, 1.0])
-    found: dict[str, Any] = {"target": "image", "image": str(elf), "passed": [], "failed": []}
-
-    def judge(what: str, good: bool) -> None:
-        found["passed" if good else "failed"].append(what)
-
+    checks: dict[str, bool] = {}
+    judge = checks.__setitem__
     craft = load(elf, policy)
-    found["hover_error_m"] = _hover(craft, home, judge)
-    found["figure_eight_rmse_m"] = _figure_eight(craft, home, judge)
+    flash_bytes, ram_bytes = occupied(elf)
+    hover_error_m = _hover(craft, home, judge)
+    figure_eight_rmse_m = _figure_eight(craft, home, judge)
     _bad_estimates(craft, home, judge)
     _link_loss(craft, home, judge)
-    return found
+    return {
+        "target": "image",
+        "image": str(elf),
+        "passed": sum(checks.values()),
+        "failed": sum(not good for good in checks.values()),
+        "checks": checks,
+        "hover_error_m": hover_error_m,
+        "figure_eight_rmse_m": figure_eight_rmse_m,
+        "instructions_per_step": None,
+        "flash_bytes": flash_bytes,
+        "ram_bytes": ram_bytes,
+        "round_trip_ms_max": None,  # there is no line
+    }
 
 
 Judge = Callable[[str, bool], None]
