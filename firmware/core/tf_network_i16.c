@@ -64,17 +64,26 @@ static void block(const int16_t *w, const int16_t *x, uint32_t pairs, int32_t su
 }
 #endif
 
+/* x, negated when negative is 1. Without a branch, as all below: a step takes the same time whatever comes. */
+static inline int32_t with_sign(int32_t x, uint32_t negative)
+{
+    const int32_t mask = -(int32_t)negative;
+
+    return (x ^ mask) - mask;
+}
+
 /* tanh(x / 2^16) * 2^15, at most 32767; |error| <= 1.3e-4. */
 static inline int16_t tanh_i16(int32_t x)
 {
     const uint32_t most = (8u << 16) - 1u;
-    uint32_t m = x < 0 ? 0u - (uint32_t)x : (uint32_t)x;
+    const uint32_t negative = (uint32_t)x >> 31;
+    uint32_t m = (uint32_t)with_sign(x, negative); /* the exporter keeps sums above -2^31 */
 
     m = m < most ? m : most;
     const int16_t *row = tf_tanh_i16_table + (m >> 11);
     const int32_t y = row[0] + (((row[1] - row[0]) * (int32_t)(m & 2047u) + 1024) >> 11);
 
-    return (int16_t)(x < 0 ? -y : y);
+    return (int16_t)with_sign(y, negative);
 }
 
 /* x 2^bits, rounded half away from zero, at most +-32767; on the bits, since an M0 computes floats by hand. */
@@ -86,12 +95,13 @@ static int16_t quantise(float x, uint32_t bits)
     const uint32_t magnitude = raw & 0x7fffffffu;
     const uint32_t mantissa = (magnitude & 0x7fffffu) | 0x800000u;
     const uint32_t exponent = (magnitude >> 23) + bits; /* |x 2^bits| = mantissa 2^(exponent - 150) */
-    const uint32_t right = exponent < 125u ? 25u : 150u - exponent;
-    const uint32_t rounded = exponent > 141u ? 32767u : (mantissa + (1u << (right - 1u))) >> right;
+    const uint32_t least = exponent > 125u ? exponent : 125u;
+    const uint32_t right = 150u - (least < 149u ? least : 149u); /* 1..25: all that matters below 2^15 */
+    const uint32_t rounded = (mantissa + (1u << (right - 1u))) >> right;
     const uint32_t held = rounded < 32767u ? rounded : 32767u;
-    const int32_t q = magnitude > 0x7f800000u ? 0 : (int32_t)held; /* NaN */
+    const uint32_t number = 0u - (uint32_t)(magnitude <= 0x7f800000u); /* all bits set, none for a NaN */
 
-    return (int16_t)(raw >> 31 ? -q : q);
+    return (int16_t)with_sign((int32_t)(held & number), raw >> 31);
 }
 
 static void quantise_all(const tf_network_i16_t *net, const float *input, uint32_t n, int16_t *x)

@@ -1,0 +1,146 @@
+"""The ways to run a network that on_chip.py compares: ours, a plain loop, emlearn, rl-tools."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rl_tools
+
+from tinyfly.policy import Policy
+from tinyfly_export import c_source as c
+from tinyfly_export.c import CORE, export_c
+from tinyfly_export.integer import quantise
+from tinyfly_export.integer_c import bundle
+from tinyfly_export.proof import plausible
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to run the network: what to compile, and which functions are timed under which names."""
+
+    name: str
+    prepare: Callable[[Policy, Path], list[Path]]
+    include: tuple[Path, ...] = ()
+    flags: str = "-O2"
+    timed: tuple[tuple[str, str], ...] = (("bench_step", ""),)
+    cpus: tuple[str, ...] = ("M4F", "M7", "M0")
+    own_weights: bool = False  # not the policy's: nothing to compare
+
+
+def ours(policy: Policy, folder: Path) -> list[Path]:
+    """The firmware's own sources; the history's newest slot and the state are the critical path."""
+    _, data = export_c(policy, folder, golden=1)
+    bench = folder / "bench.c"
+    old = max(4 * (policy.contract.history_length - 1), 0)
+    bench.write_text(
+        f'#include "tf_policy_data.h"\n#define OLD {old}u\n'
+        "float bench_input[TF_POLICY_INPUTS], bench_partial[TF_POLICY_PARTIAL], bench_action[4];\n"
+        "void bench_step(void) { tf_network_step(&tf_policy_network, bench_input, bench_action); }\n"
+        "void bench_prepare(void)\n"
+        "{ tf_network_prepare(&tf_policy_network, bench_input, OLD, bench_partial); }\n"
+        "void bench_finish(void)\n"
+        "{ tf_network_finish(&tf_policy_network, bench_partial, bench_input + OLD, bench_action); }\n"
+    )
+    return [*(CORE / f"tf_{name}.c" for name in ("network", "kernel", "tanh")), data, bench]
+
+
+def int16(policy: Policy, folder: Path) -> list[Path]:
+    """16-bit integers; time does not depend on the scales, so those of the golden vectors serve."""
+    network = quantise(policy, policy.golden_observation[:, plausible(policy)])
+    for name, text in bundle(network, policy.contract.size).items():
+        (folder / name).write_text(text)
+    old = max(4 * (policy.contract.history_length - 1), 0)
+    (folder / "bench.c").write_text(
+        f'#include "policy_i16.h"\n#define OLD {old}u\n{_buffers(policy)}\n'
+        f"int32_t bench_partial[{policy.layers[0].bias.size + 3}];\n"
+        "void bench_step(void) { tf_network_i16_step(&policy_i16, bench_input, bench_action); }\n"
+        "void bench_prepare(void)\n"
+        "{ tf_network_i16_prepare(&policy_i16, bench_input, OLD, bench_partial); }\n"
+        "void bench_finish(void)\n"
+        "{ tf_network_i16_finish(&policy_i16, bench_partial, OLD, bench_input + OLD, bench_action); }\n"
+    )
+    return [folder / "policy_i16.c", folder / "bench.c"]
+
+
+def plain_loop(policy: Policy, folder: Path) -> list[Path]:
+    """What everybody writes first."""
+    text = ["#include <math.h>", _buffers(policy)]
+    body = []
+    for i, layer in enumerate(policy.layers):
+        rows, columns = layer.weight.shape
+        text.append(f"static const float w{i}[{rows}][{columns}] = {_rows(layer.weight)};")
+        text.append(f"static const float b{i}[{rows}] = {c.array(layer.bias)};")
+        x = "bench_input" if i == 0 else f"x{i}"
+        out = "bench_action" if i + 1 == len(policy.layers) else f"x{i + 1}"
+        if out != "bench_action":
+            text.append(f"static float {out}[{rows}];")
+        body.append(
+            f"for (int r = 0; r < {rows}; r++) {{ float s = b{i}[r];\n"
+            f"for (int k = 0; k < {columns}; k++) s += w{i}[r][k] * {x}[k];\n"
+            f"{out}[r] = tanhf(s); }}"
+        )
+    text.append("void bench_step(void) {\n" + "\n".join(body) + "\n}\n")
+    (folder / "plain.c").write_text("\n".join(text))
+    return [folder / "plain.c"]
+
+
+def emlearn(policy: Policy, folder: Path) -> list[Path]:
+    """emlearn's network header, fed the tables its converter would write."""
+    text = ["#include <eml_net.h>", _buffers(policy)]
+    layers = []
+    for i, layer in enumerate(policy.layers):
+        rows, columns = layer.weight.shape
+        text.append(f"static const float w{i}[{rows * columns}] = {c.array(layer.weight.T)};")
+        text.append(f"static const float b{i}[{rows}] = {c.array(layer.bias)};")
+        layers.append(f"{{ {rows}, {columns}, w{i}, b{i}, EmlNetActivationTanh }}")
+    widest = max(policy.contract.size, *(layer.bias.size for layer in policy.layers))
+    text.append(
+        f"static float one[{widest}], two[{widest}];\n"
+        f"static const EmlNetLayer layers[] = {{ {', '.join(layers)} }};\n"
+        f"static EmlNet net = {{ {len(layers)}, layers, one, two, {widest} }};\n"
+        f"void bench_step(void) {{ eml_net_infer(&net, bench_input, {policy.contract.size});\n"
+        "for (int i = 0; i < 4; i++) bench_action[i] = two[i]; }\n"
+    )
+    (folder / "emlearn.c").write_text("\n".join(text))
+    return [folder / "emlearn.c"]
+
+
+def variants(policy: Policy, checkout: Path | None) -> list[Variant]:
+    split = (("bench_step", ""), ("bench_prepare", ", ahead of time"), ("bench_finish", ", critical path"))
+    found = [
+        Variant("tinyfly, assembly", ours, (CORE,), timed=split, cpus=("M4F", "M7")),
+        Variant("tinyfly, portable C", ours, (CORE,), "-O2 -DTF_PORTABLE_KERNEL", split),
+        Variant("tinyfly, int16 SMLAD", int16, timed=split, cpus=("M4F", "M7")),
+        Variant("tinyfly, int16 portable C", int16, flags="-O2 -DTF_PORTABLE_KERNEL", timed=split),
+        Variant("plain loop -O3, tanhf", plain_loop, flags="-O3"),
+    ]
+    package = importlib.util.find_spec("emlearn")
+    if package is None or package.origin is None:
+        print("emlearn is not installed (pip install emlearn): left out")
+    else:
+        found.append(Variant("emlearn -O3", emlearn, (Path(package.origin).parent,), "-O3 -w"))
+    if checkout and rl_tools.supports(policy):
+        for level in ("-O3", "-O2"):
+            found.append(
+                Variant(
+                    f"rl-tools {level}, FAST_TANH",
+                    lambda p, folder: rl_tools.sources(p, folder, checkout),
+                    (checkout / "include",),
+                    f"{level} {rl_tools.FLAGS}",
+                    cpus=("M4F",),
+                    own_weights=True,
+                )
+            )
+    return found
+
+
+def _buffers(policy: Policy) -> str:
+    return f"float bench_input[{policy.contract.size}], bench_action[4];"
+
+
+def _rows(matrix: np.ndarray) -> str:
+    return "{" + ", ".join(c.array(row) for row in matrix) + "}"
