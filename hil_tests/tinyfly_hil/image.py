@@ -188,7 +188,7 @@ def _at(position: Array) -> tuple[float, ...]:
 
 
 def check(elf: Path, policy: Policy) -> dict[str, Any]:
-    """Fly everything once; the keys of `tinyfly hil --json`, and ``checks``: what was looked at -> did it hold.
+    """Fly everything once; the keys of `tinyfly hil --json`, and ``checks``: what was looked at -> it held.
 
     Raises:
         UserError: the image does not read, is not ours, carries another policy, faults or hangs.
