@@ -1,5 +1,6 @@
 """The harness itself: it says what is wrong with a port in seconds, and leaves no emulator behind."""
 
+import json
 import os
 import signal
 import socket
@@ -21,6 +22,12 @@ from tinyfly_hil.protocol import Decoder, encode
 from tinyfly_hil.target import built_for, open_target
 
 PROMISED_S = 3.0
+
+
+@pytest.fixture(scope="module")
+def policy_path(policy, tmp_path_factory):
+    """The small random policy as a file: what flies well does not matter here."""
+    return policy.save(tmp_path_factory.mktemp("harness") / "small.policy")
 
 
 @contextmanager
@@ -194,3 +201,38 @@ def test_the_imitated_line_tears_frames_apart_and_keeps_to_its_rate():
         assert b"".join(reads) == payload
         assert len(reads) > 10
         assert time.monotonic() - start > len(payload) * 10 / 921_600
+
+
+# ---------------------------------------------------------------- the suite as `tinyfly hil` runs it
+
+RUN = """
+import json, sys
+from pathlib import Path
+from tinyfly_hil.suite import run
+print("not for stdout", file=sys.stderr)
+print(json.dumps(run(Path(sys.argv[1]), "host", select=sys.argv[2], junit=Path(sys.argv[3]))))
+"""
+KEYS = "target passed failed hover_error_m figure_eight_rmse_m instructions_per_step flash_bytes ram_bytes"
+
+
+def run_suite(policy_path, select, junit):
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, policy_path, select, junit], capture_output=True, text=True, check=True
+    )
+    return json.loads(done.stdout), done.stderr
+
+
+def test_the_suite_counts_what_passes_and_prints_nothing_on_stdout(policy_path, tmp_path):
+    result, _ = run_suite(policy_path, "self_test_compares or another_nonce", tmp_path / "hil.xml")
+    assert set(KEYS.split()) <= result.keys()
+    assert (result["passed"], result["failed"], result["failures"]) == (2, 0, {})
+    assert result["ram_bytes"] > 0 and result["round_trip_ms_max"] > 0
+    assert (tmp_path / "hil.xml").read_text().count("<testcase") == 2
+
+
+def test_a_policy_that_cannot_fly_fails_the_suite_and_the_report_shows_the_last_frames(policy_path, tmp_path):
+    result, said = run_suite(policy_path, "thrown_start", tmp_path / "hil.xml")
+    assert result["failed"] == 1
+    (report,) = result["failures"].values()
+    assert "< control #" in report and "replay it:" in report
+    assert report in said
