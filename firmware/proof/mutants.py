@@ -41,16 +41,18 @@ def survivors() -> Iterator[tuple[Mutant, bool]]:
                     f"mutant {mutant.what!r}: its text occurs {text.count(mutant.old)} times in {path.name}"
                 )
             path.write_text(text.replace(mutant.old, mutant.new))
-            yield mutant, _tests_pass(core, Path(scratch))
+            yield mutant, _tests_pass(mutant, core, Path(scratch))
 
 
-def _tests_pass(core: Path, scratch: Path) -> bool:
+def _tests_pass(mutant: Mutant, core: Path, scratch: Path) -> bool:
+    # The tests of the mutated file first: most mutants die there.
+    tests = sorted(TESTS.glob("firmware/test_*.py"), key=lambda p: (mutant.file not in p.name, p.name))
     changes = {
         "TINYFLY_CORE": core,
         "TINYFLY_CORE_BUILD": scratch / "build",
         "TINYFLY_CORE_FLAGS": "-O0 -Wno-error -w",
     }
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", TESTS / "firmware"]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
     environment = os.environ | {name: str(value) for name, value in changes.items()}
     done = subprocess.run(command, capture_output=True, check=False, env=environment, cwd=TESTS.parent)
     if done.returncode not in (0, 1) and done.returncode >= 0:  # below 0: the mutant crashed its tests

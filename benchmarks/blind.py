@@ -1,0 +1,101 @@
+"""What to do while no state comes: python benchmarks/blind.py POLICY
+
+Flies throws and a fast figure-eight at 500 Hz, takes the states away in the middle, lets each fallback
+command the motors for the gap, and shows in what attitude it leaves the aircraft.
+firmware/core/tf_guard.c does "fade 10..30 ms"; docs/safety.md holds the table.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+
+from tinyfly.observation import Observer
+from tinyfly.policy import Policy
+from tinyfly.state import ANGULAR_VELOCITY, QUATERNION, VELOCITY
+from tinyfly.trajectory import sample
+from tinyfly_hil.setpoint import path
+from tinyfly_hil.world import Scenario, World, thrown
+
+RATE_HZ = 500
+GAPS_MS = (50, 100, 250)
+SEEDS = range(5)
+FADES_MS = {  # from when to when the motors' differences fade out
+    "hold": (np.inf, np.inf),
+    "level at once": (-1, 0),
+    "fade 10..30 ms": (10, 30),
+    "fade 10..60 ms": (10, 60),
+    "fade 10..100 ms": (10, 100),
+}
+
+
+def ramp(age_ms: float, begin_ms: float, end_ms: float) -> float:
+    """How far age is from begin to end, 0..1."""
+    return 0.0 if age_ms <= begin_ms else min(1.0, (age_ms - begin_ms) / (end_ms - begin_ms))
+
+
+def fallback(kind: str, age_ms: float, safe: np.ndarray, hover: float) -> np.ndarray:
+    """Motor commands (4,) at this age of the last state."""
+    if kind == "off":
+        return np.zeros(4, np.float32)
+    level = ramp(age_ms, *FADES_MS[kind])
+    collective = hover * (0.95 - 0.15 * ramp(age_ms, 100, 500))
+    return np.float32((1 - level) * safe + level * collective)
+
+
+def fly(policy: Policy, scenario: Scenario, kind: str, begin_s: float, gap_ms: int) -> np.ndarray:
+    """Tilt (deg), angular rate (rad/s) and climb (m/s) when the states return."""
+    world, observer = World(scenario), Observer(policy.contract, 1)
+    times = np.arange(scenario.steps) / RATE_HZ
+    flown = path(scenario.kind, scenario.values, world.position)
+    reference = sample(flown, times, policy.contract.preview_s)
+    hover = (policy.contract.hover_action + 1) / 2
+    begin, end = round(begin_s * RATE_HZ), round((begin_s + gap_ms / 1000) * RATE_HZ)
+    for k in range(end):
+        sensed = world.sense()
+        if k < begin:
+            observation = observer.observe(k * scenario.period_us, sensed[:, None], reference[k][:, None])
+            action = policy.act(observation)
+            observer.record(action)
+            motors = safe = (action[:, 0] + 1) / 2
+        else:
+            motors = fallback(kind, (k - begin + 1) * 1000 / RATE_HZ, safe, hover)
+        world.advance(motors)
+    state = world.state[:, 0]
+    _, x, y, _ = state[QUATERNION]
+    tilt_deg = np.degrees(np.arccos(np.clip(1 - 2 * (x * x + y * y), -1, 1)))
+    return np.array([tilt_deg, np.linalg.norm(state[ANGULAR_VELOCITY]), state[VELOCITY][2]])
+
+
+def flights() -> dict[str, list[tuple[Scenario, float]]]:
+    """What is flown, and when the states end."""
+    throws = [thrown(s, 60.0, duration_s=1.0, rate_hz=RATE_HZ, rotor_speed=None) for s in SEEDS]
+    figure = (0.0, 0.0, 0.0, 1.0, 1.0, 3.5, 1.0)
+    eights = [
+        Scenario("eight", 3.0, "figure_eight", figure, rate_hz=RATE_HZ, noise=1.0, seed=s) for s in SEEDS
+    ]
+    return {
+        "throw": [(s, t) for s in throws for t in (0.15, 0.4)],
+        "figure-eight, 3.5 s": [(s, t) for s in eights for t in (1.9, 2.6)],
+    }
+
+
+def main() -> None:
+    policy = Policy.load(sys.argv[1])
+    print("| flight | gap ms | fallback | tilt, deg: median, worst tenth | rate, rad/s | climb, m/s |")
+    print("|---|---|---|---|---|---|")
+    for flight, cases in flights().items():
+        for gap_ms in GAPS_MS:
+            for kind in ("off", *FADES_MS):
+                ends = np.array([fly(policy, scenario, kind, t, gap_ms) for scenario, t in cases])
+                tilt, rate, climb = np.median(ends, 0)
+                worst_tilt, worst_rate, _ = np.quantile(ends, 0.9, axis=0)
+                figures = f"{tilt:.0f}, {worst_tilt:.0f} | {rate:.1f}, {worst_rate:.1f} | {climb:.2f}"
+                print(f"| {flight} | {gap_ms} | {kind} | {figures} |", flush=True)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    main()
