@@ -70,7 +70,7 @@ def _flight(flight: dict[str, Any], policies: list[str]) -> Figure:
     way.set(xlabel="x, m", ylabel=f"{'xyz'[vertical]}, m", aspect="equal", adjustable="datalim")
     figure.legend(loc="outside upper center", ncols=1 + len(policies))
     error.set(xlabel="time, s", ylabel="error, mm", ylim=(0, None))
-    motor.set(xlabel="time, s", ylabel="strongest motor, of full speed", ylim=(0, 1.02))
+    motor.set(xlabel="time, s", ylabel="strongest motor", ylim=(0, 1.02))
     return figure
 
 

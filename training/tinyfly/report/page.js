@@ -34,6 +34,13 @@ function layout(more = {}) {
   };
 }
 
+/** A logarithmic axis with ticks at 1, 2 and 5, as people read it. */
+function logarithmic() {
+  const decades = [0.01, 0.1, 1, 10, 100, 1000, 10000];
+  const tickvals = decades.flatMap((d) => [d, 2 * d, 5 * d]);
+  return { type: "log", fixedrange: true, tickvals, ticktext: tickvals.map((v) => String(+v.toPrecision(3))) };
+}
+
 // ---- the flight on stage ------------------------------------------------------------------------------------
 
 const STRIP_MARGIN = { l: 58, r: 14, t: 8, b: 26 };
@@ -240,7 +247,7 @@ function drawEpisodes() {
     share.push({ x: e.final_mm, y: e.final_mm.map((_, i) => (100 * (i + 1)) / e.episodes), mode: "lines",
       line: { color: stroke, width: 2, shape: "hv" }, hovertemplate: `${name}%{y:.1f} % within %{x:.3g} mm<extra></extra>` });
   }
-  const log = { type: "log", fixedrange: true, tickvals: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000] };
+  const log = logarithmic();
   Plotly.react("error-time", band, layout({
     xaxis: axis("time after the throw, s", { fixedrange: true }), yaxis: axis("error, mm", log),
   }), CONFIG);
@@ -260,7 +267,7 @@ function drawMaps() {
     const title = plain(map.title) + (several ? "<br>" + plain(data.policies[map.policy]) : "");
     Plotly.react(id, [{
       type: "heatmap", x: map.x.values, y: map.y.values, z: shade, text, texttemplate: "%{text}", xgap: 2, ygap: 2,
-      textfont: { size: 11 }, colorscale: [[0, color("map-low")], [0.5, color("map-middle")], [1, color("map-high")]], zmin: 0, zmax: 3, hoverinfo: "skip",
+      textfont: { size: $(id).clientWidth < 420 ? 9 : 11 }, colorscale: [[0, color("map-low")], [0.5, color("map-middle")], [1, color("map-high")]], zmin: 0, zmax: 3, hoverinfo: "skip",
       colorbar: { thickness: 10, outlinewidth: 0, tickvals: [0, 1, 2, 3], ticktext: ["1 mm", "1 cm", "10 cm", "1 m"] },
     }], layout({
       title: { text: title, font: { size: 14, color: color("ink") }, x: 0, xanchor: "left" },
@@ -288,7 +295,7 @@ function drawLearning() {
     }));
     Plotly.react(id, curves, layout({
       xaxis: axis("wall time, s", { fixedrange: true, rangemode: "tozero" }),
-      yaxis: axis(title, { type: "log", fixedrange: true, exponentformat: "power", nticks: 6 }),
+      yaxis: axis(title, logarithmic()),
     }), CONFIG);
   }
 }

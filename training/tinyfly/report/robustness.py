@@ -49,7 +49,7 @@ def wind_and_battery(
         rows.append(np.concatenate(cells, axis=1))
     return _map(
         "Wind and battery",
-        ("wind, force over weight (std of steady and gusts)", WINDS),
+        ("wind and gusts, std of force over weight", WINDS),
         ("battery, thrust over nominal", BATTERIES),
         np.stack(rows),
     )
