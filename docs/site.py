@@ -18,6 +18,7 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("training/tinyfly", "export/tinyfly_export", "hil_tests/tinyfly_hil")
+TINYFLY = (sys.executable, "-c", "from tinyfly.cli import main; main()")
 FRAME = re.compile(r"^[╭╰]─*|─*[╮╯]$|^│ ?| *│$")  # of tyro's boxes
 
 
@@ -54,7 +55,7 @@ def commands() -> str:
              "1: a check failed; 2: bad input; 130: interrupted."]  # fmt: skip
     environment = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"}
     for name in COMMANDS:
-        run = [sys.executable, "-m", "tinyfly.cli", name, "--help"]
+        run = [*TINYFLY, name, "--help"]
         text = subprocess.run(
             run, check=True, capture_output=True, text=True, env=environment, timeout=60
         ).stdout

@@ -22,6 +22,7 @@ PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
     *(p for name in ("README", "CONTRIBUTING", "SECURITY") if (p := ROOT / f"{name}.md").exists()),
 ]
+TINYFLY = (sys.executable, "-c", "from tinyfly.cli import main; main()")
 # Seconds each, so they are run; the others need a compiler, an emulator or half a minute: parsed only.
 RUN = ("train", "export", "doctor")
 # Programs of the system, which we take at their word.
@@ -102,7 +103,7 @@ def test_quick_commands_of_readme_and_tutorial_run(tmp_path: Path) -> None:
             or page not in ("README.md", "docs/tutorial.md")
         ):
             continue
-        run = [sys.executable, "-m", "tinyfly.cli", *words[1:]]
+        run = [*TINYFLY, *words[1:]]
         result = subprocess.run(
             run, cwd=tmp_path, capture_output=True, text=True, env=environment, timeout=300
         )
@@ -114,7 +115,7 @@ def test_quick_commands_of_readme_and_tutorial_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
 def test_completion_is_printed(shell: str) -> None:
-    run = [sys.executable, "-m", "tinyfly.cli", "--tyro-print-completion", shell]
+    run = [*TINYFLY, "--tyro-print-completion", shell]
     result = subprocess.run(run, capture_output=True, text=True, timeout=60, check=True)
     assert "tinyfly" in result.stdout
     if shell == "bash":
