@@ -25,6 +25,7 @@ BOARDS = ROOT / "firmware" / "platformio" / "boards"
 KEPT = ROOT / ".pio" / "images"  # finished images, by fingerprint
 SOURCES = ("platformio.ini", "firmware/core", "firmware/ports", "firmware/protocol", "firmware/platformio")
 EXPORTER = ("export/tinyfly_export",)
+IMAGES_MAX = 64  # kept; about 0.5 MB each
 TIMEOUT_S = 300.0
 
 
@@ -103,6 +104,9 @@ def _keep(elf: Path, kept: Path) -> None:
     flash, ram = occupied(elf)
     record = {"elf": elf.name, "flash_bytes": flash, "ram_bytes": ram}
     write_atomically(kept / "build.json", json.dumps(record).encode())
+    by_age = sorted(KEPT.glob("*/build.json"), key=lambda p: p.stat().st_mtime, reverse=True)
+    for old in by_age[IMAGES_MAX:]:
+        shutil.rmtree(old.parent, ignore_errors=True)
 
 
 def pio(policy_path: Path, target: str, *arguments: str) -> Path:
