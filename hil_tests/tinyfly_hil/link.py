@@ -78,7 +78,11 @@ class Link:
         self._sequence = 0
 
     def close(self) -> None:
+        """Give the port back."""
+        connection = getattr(self._port, "_socket", None)
         self._port.close()
+        if connection is not None:
+            connection.close()  # pyserial leaves it open when the other end has gone first
 
     def request(self, name: str, deadline_s: float | None = None, **values: Any) -> Frame:
         """Send one message; the frame that answers it is its usual reply, or a status that refuses."""
