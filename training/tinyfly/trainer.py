@@ -154,14 +154,14 @@ def input_gain(rollout: Rollout) -> np.ndarray:
 
 
 def accept(task: Task, weights: Weights, seed: int) -> None:
-    """Fly unseen draws from thrown starts for 3 s; raises Diverged when the policy is not worth saving."""
-    still = replace(task, paths=task.paths and replace(task.paths, moving=0.0))
+    """Fly unseen draws from the task's first kind of start; raises Diverged when not worth saving."""
+    still = replace(task, starts=task.starts[:1], paths=task.paths and replace(task.paths, moving=0.0))
     rollout = Rollout(still, ACCEPT_ENVIRONMENTS, ACCEPT_STEPS, np.random.default_rng([seed, 1]))
     with np.errstate(over="ignore", invalid="ignore"):
         rollout.forward(weights, ACCEPT_STEPS)
         end = rollout.physics.state[ACCEPT_STEPS]
         kept = (np.abs(end[POSITION]).max(0) < ACCEPT_ERROR_M) & (end[ROTATION.stop - 1] > 0)
-    if kept.mean() < ACCEPT_SHARE:
+    if not kept.mean() >= ACCEPT_SHARE:
         raise Diverged(f"only {kept.mean():.0%} of the acceptance flights held their place")
 
 
