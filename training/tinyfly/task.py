@@ -47,7 +47,7 @@ class Loss:
 class Recipe:
     """How long and how fast. Horizons grow from the first to the second over `grow` of the updates."""
 
-    updates: int = 120
+    updates: int = 110
     environments: int = 64
     horizon: tuple[int, int] = (30, 60)
     grow: float = 0.6
@@ -98,9 +98,9 @@ def paper(airframe: Airframe, budget_s: float | None = None) -> Task:
     if not 0.3 <= budget_s <= 60:
         raise UserError(f"--budget {budget_s:g} s: expected 0.3 to 60 s")
     if budget_s < 0.75:
-        recipe = Recipe(updates=round(160 * budget_s), horizon=(20, 38), adjoint_limit=300.0)
+        recipe = Recipe(updates=round(144 * budget_s), horizon=(20, 38), adjoint_limit=300.0)
     else:
-        recipe = Recipe(updates=round(120 * budget_s))
+        recipe = Recipe(updates=round(110 * budget_s))
     contract = paper_contract(hover_action=airframe.hover_action, thrust_curve=airframe.thrust_curve)
     return Task("paper", contract, Fixed(airframe), recipe=recipe)
 

@@ -26,7 +26,7 @@ RAMP = 0.2  # share of the updates over which the critic's word comes to count
 WARM_UP = 3  # updates
 GRADIENT_LIMIT = 1.0  # norm
 REFERENCE_CHANNELS = ("reference_velocity", "reference_acceleration", "acceleration_preview")
-ACCEPT_ENVIRONMENTS, ACCEPT_STEPS, ACCEPT_ERROR_M, ACCEPT_SHARE = 128, 300, 0.5, 0.95
+ACCEPT_ENVIRONMENTS, ACCEPT_STEPS, ACCEPT_ERROR_M, ACCEPT_SHARE = 128, 300, 0.5, 0.85
 
 
 @dataclass(frozen=True, slots=True)
