@@ -20,9 +20,8 @@ STEPS = round(SECONDS * RATE_HZ) + 52  # those of settling and warm-up included
 
 def main() -> None:
     policy, ports = Path(sys.argv[1]), sys.argv[2:] or ["qemu", "host"]
-    print(
-        "| port | steps/s, best | median | times real time, best | worst round trip ms |\n|---|---|---|---|---|"
-    )
+    print("| port | steps/s, best | median | times real time | worst round trip ms |")
+    print("|---|---|---|---|---|")
     for port in ports:
         with open_target(port, policy) as target:
             rates = []

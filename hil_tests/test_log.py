@@ -26,6 +26,7 @@ def test_a_flight_replays_bit_for_bit(target, recorded):
     assert log.replay(log.load(recorded), target) is None
 
 
+@pytest.mark.thorough
 def test_a_flight_replays_bit_for_bit_on_the_host_build(recorded, open_port):
     with open_port("host") as host:
         assert log.replay(log.load(recorded), host) is None
@@ -39,6 +40,7 @@ def test_a_flight_with_faults_and_a_power_failure_replays(target, recorder, tmp_
     assert log.replay(log.load(path), target) is None
 
 
+@pytest.mark.thorough
 def test_a_replay_names_the_first_difference(target, recorded):
     changed = log.load(recorded)
     row = next(i for i, x in enumerate(changed.columns["received"]) if i > 80 and x)
@@ -52,6 +54,7 @@ def test_a_replay_names_the_first_difference(target, recorded):
     assert difference.expected.startswith("control #") and difference.got.startswith("control #")
 
 
+@pytest.mark.thorough
 def test_a_log_is_columns_of_equal_length_with_the_flight_in_them(recorded):
     read = log.load(recorded)
     assert {len(c) for c in read.columns.values()} == {len(read)}
@@ -60,6 +63,7 @@ def test_a_log_is_columns_of_equal_length_with_the_flight_in_them(recorded):
     assert np.abs(read.columns["position_x"][flown][0] - SHORT.start[0]) < 1e-6
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("damage", ["missing", "text", "half", "no columns"])
 def test_a_damaged_log_is_refused_with_one_line(recorded, damage, tmp_path):
     path = tmp_path / "x.npz"
