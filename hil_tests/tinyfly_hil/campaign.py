@@ -55,7 +55,7 @@ class Campaign:
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         failures = [
-            {"seed": f.seed, "faults": faults.show(f.shrunk), "broken": f.broken, "command": f.command}
+            {"seed": f.seed, "faults": faults.show(f.shrunk), "broken": f.broken[:5], "command": f.command}
             for f in self.failures
         ]
         counts = {"flights": self.flights, "faults": dict(self.faults), "ends": dict(self.ends)}

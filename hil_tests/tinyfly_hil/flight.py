@@ -148,7 +148,7 @@ class FaultyChip(Chip):
             link.write(wire + b"\0")  # a frame cut short must not swallow the tick
             self.watch.sent(wire + b"\0")
         control = self.target.tick(self.time_us)
-        self.broken += self.watch.check(control)
+        self.broken += self.watch.check(control, link.sequence)
         return self._took(control)
 
     def _pack(self, told: Array, age_us: int) -> bytes:

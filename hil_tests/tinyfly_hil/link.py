@@ -97,6 +97,11 @@ class Link:
         self.write(self.pack(name, **values))
         return self._sequence
 
+    @property
+    def sequence(self) -> int:
+        """The number of the last message packed."""
+        return self._sequence
+
     def pack(self, name: str, **values: Any) -> bytes:
         """The bytes of one message with the next sequence number, not yet sent."""
         self._sequence = self._sequence % 0xFFFF + 1

@@ -57,8 +57,9 @@ class Watch:
             if frame.name == "step" and self._newer(frame):
                 self._step(frame.body.time_us, verdict(frame.body))
 
-    def check(self, control: Any) -> list[str]:
-        """A tick's answer: what is wrong with it, one line each."""
+    def check(self, control: Any, sequence: int) -> list[str]:
+        """The answer to the tick with this number: what is wrong with it, one line each."""
+        self._sequence = sequence  # whatever state is late now is old
         self._step(control.time_us, "")
         state, reason = name_of("state", control.state), name_of("reason", control.reason)
         wrong = []
