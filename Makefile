@@ -22,6 +22,9 @@ lint: setup         ## formatter, linter, type checker, import contract
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: setup         ## the manual as a site, in build/site
+	$(BIN)/mkdocs build --strict --site-dir build/site
+
 prove: setup        ## the firmware's proofs, each figure beside its bound
 	$(BIN)/python firmware/prove.py
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-COMMANDS = ("fly", "train", "evaluate", "export", "build", "hil", "report", "doctor")
+COMMANDS = ("fly", "train", "evaluate", "export", "build", "hil", "report", "flash", "doctor")
 
 
 def tinyfly(*args: str, cwd=None) -> subprocess.CompletedProcess[str]:
@@ -41,7 +41,7 @@ def test_a_misspelt_flag_is_exit_code_2_and_suggests_the_right_one():
     assert "--seed" in p.stdout + p.stderr
 
 
-@pytest.mark.parametrize("command", ["evaluate", "export", "build", "hil", "report", "fly"])
+@pytest.mark.parametrize("command", ["evaluate", "export", "build", "hil", "report", "flash", "fly"])
 def test_a_missing_policy_is_one_line_and_exit_code_2(command, tmp_path):
     p = tinyfly(command, "none.policy", "--json", cwd=tmp_path)
     assert p.returncode == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,8 +17,8 @@ class Report(Protocol):
 
 
 def print_json(result: dict[str, Any]) -> None:
-    """Exactly one JSON object on stdout."""
-    json.dump(result, sys.stdout, allow_nan=False)
+    """Exactly one JSON object on stdout; JSON has no NaN, so what is not finite becomes null."""
+    json.dump(_finite(result), sys.stdout, allow_nan=False)
     sys.stdout.write("\n")
 
 
@@ -66,3 +67,14 @@ def progress(label: str) -> Iterator[Report]:
             bar.update(task, completed=share, metrics=text)
 
         yield report
+
+
+def _finite(value: Any) -> Any:
+    match value:
+        case float() if not math.isfinite(value):
+            return None
+        case dict():
+            return {k: _finite(v) for k, v in value.items()}
+        case list() | tuple():
+            return [_finite(v) for v in value]
+    return value

@@ -1,0 +1,5 @@
+"""`python -m tinyfly.cli` is `tinyfly`."""
+
+from tinyfly.cli import main
+
+main()

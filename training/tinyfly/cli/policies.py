@@ -1,0 +1,222 @@
+"""Commands that make and judge a policy: train, evaluate, report."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from tinyfly.cli.options import Airframe, Json, PolicyFile, Result, millimetres
+from tinyfly.console import Report as Progress
+from tinyfly.console import progress, show_table
+from tinyfly.errors import UserError
+
+if TYPE_CHECKING:
+    from tinyfly.evaluate import Evaluation
+    from tinyfly.policy import Policy
+
+Task = Literal["crazyflie", "paper", "tracking"]
+Algorithm = Literal["gradient", "td3"]
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a policy and save it (about a second to a few seconds on one core)."""
+
+    task: Task = "crazyflie"
+    """crazyflie: hold and track on any Crazyflie; paper: the paper's task; tracking: one airframe, tight"""
+    airframe: Airframe = "crazyflie"
+    seed: int = 0
+    """random seed; the same seed on the same machine gives the same file"""
+    out: Path = Path("runs")
+    """policy file to write, or a folder to name it in"""
+    budget: float = 0.0
+    """seconds to spend, for --task paper: 0.5 for the quick recipe; 0: the recipe's own"""
+    seeds: int = 1
+    """train this many seeds in parallel and keep the best in validation"""
+    algorithm: Algorithm = "gradient"
+    """gradient: through the simulator, with a costate critic; td3: the paper's own (needs torch, minutes)"""
+    watch: bool = False
+    """fly the new policy's figure-eight in the terminal afterwards"""
+    json: Json = False
+
+    def run(self) -> Result:
+        from tinyfly.learning import LearningCurve
+
+        start = time.perf_counter()
+        path = self._path()
+        with progress("train") as report:
+            curve = LearningCurve(report)
+            policy = self._train(curve)
+        policy.save(path)
+        wall_s = time.perf_counter() - start
+        curve.save(policy, path)
+        if self.watch:
+            _watch(policy, path)
+        return {
+            "policy": str(path),
+            "task": self.task,
+            "airframe": self.airframe,
+            "seed": policy.provenance["seed"],
+            "wall_s": round(wall_s, 4),
+            "env_steps": policy.provenance["env_steps"],
+        }
+
+    @staticmethod
+    def show(r: Result) -> None:
+        steps = f"{r['env_steps'] / 1e6:.2f} M steps, seed {r['seed']}"
+        print(f"trained {r['policy']} in {r['wall_s']:.2f} s ({steps})")
+
+    def _path(self) -> Path:
+        if self.out.suffix:
+            return self.out
+        airframe = "" if self.airframe == "crazyflie" else f"-{Path(self.airframe).stem}"
+        return self.out / f"{self.task}{airframe}-{self.seed}.policy"
+
+    def _train(self, report: Progress) -> Policy:
+        if self.algorithm == "td3":
+            from tinyfly import td3
+
+            if self.task != "paper" or self.seeds != 1:
+                raise UserError("--algorithm td3 learns --task paper, one seed at a time")
+            return td3.train(td3.Settings(airframe=self.airframe, seed=self.seed), report)
+        from tinyfly.trainer import Settings, train
+
+        settings = Settings(self.task, self.airframe, self.seed, self.budget or None)
+        if self.seeds == 1:
+            return train(settings, report)
+        from tinyfly.seeds import train_seeds
+
+        best = train_seeds(settings, self.seeds, report)[0].policy
+        assert best is not None
+        return best
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Fly a policy in the simulator: survival, hover error (m) and figure-eight error (m) by latency (ms)."""
+
+    policy: PolicyFile
+    airframe: Airframe = "crazyflie"
+    episodes: int = 1000
+    """episodes for each latency"""
+    seed: int = 0
+    """which held-out episodes: none of them is ever trained on"""
+    plant: str = "rk4"
+    """dynamics to fly in: rk4, or drone-models, which are not ours"""
+    against: Path | None = None
+    """another policy, flown in the same episodes and compared pair by pair"""
+    json: Json = False
+
+    def run(self) -> Result:
+        ours = self._fly(self.policy)
+        result = {"policy": str(self.policy), "airframe": self.airframe, **ours.to_json()}
+        if self.against is None:
+            return result
+        return result | {"against": str(self.against), "paired": _paired(ours, self._fly(self.against))}
+
+    def _fly(self, path: Path) -> Evaluation:
+        from tinyfly.airframe import Airframe
+        from tinyfly.evaluate import evaluate
+        from tinyfly.policy import Policy
+
+        policy, airframe = Policy.load(path), Airframe.load(self.airframe)
+        return evaluate(policy, airframe, episodes=self.episodes, seed=self.seed, plant=self.plant)
+
+    @staticmethod
+    def show(r: Result) -> None:
+        rows = (
+            (
+                f"{row['latency_ms']:g} ms",
+                f"{row['survival']:.1%}",
+                _with_interval(row, "hover_error_m"),
+                _with_interval(row, "figure_eight_rmse_m"),
+            )
+            for row in r["results"]
+        )
+        title = f"{r['policy']} on {r['airframe']}, {r['episodes']} episodes each; 95 % intervals"
+        show_table(title, ("latency", "survival", "hover error", "figure-eight 5.5 s"), rows)
+        if "paired" in r:
+            pairs = (
+                (
+                    p["scenario"],
+                    f"{p['latency_ms']:g} ms",
+                    p["what"],
+                    f"{p['mean']:+.4f}",
+                    f"{p['p_value']:.3f}",
+                )
+                for p in r["paired"]
+            )
+            title = f"{r['policy']} minus {r['against']}, episode by episode (m, or share)"
+            show_table(title, ("scenario", "latency", "what", "difference", "p"), pairs)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Write a flight report: one HTML file with replays, errors, robustness and costs; needs no network."""
+
+    policy: PolicyFile
+    out: Path = Path("runs")
+    """HTML file to write, or a folder to name it in"""
+    compare: tuple[Path, ...] = ()
+    """up to three more policies to fly beside it"""
+    hil: Path | None = None
+    """log, or saved `tinyfly hil --json`, of a run in the loop"""
+    figures: Path | None = None
+    """also write every figure as PNG and SVG into this folder (needs matplotlib)"""
+    airframe: str = ""
+    """airframe to fly; the policy's own when empty"""
+    episodes: int = 1000
+    """thrown episodes to show, 10 to 1000"""
+    json: Json = False
+
+    def run(self) -> Result:
+        from tinyfly.report import write_report
+
+        out = self.out if self.out.suffix else self.out / f"{self.policy.stem}.html"
+        with progress("report") as report:
+            path = write_report(
+                self.policy,
+                out,
+                compare=self.compare,
+                hil=self.hil,
+                figures=self.figures,
+                airframe=self.airframe or None,
+                episodes=self.episodes,
+                progress=report,
+            )
+        return {"policy": str(self.policy), "report": str(path)}
+
+    @staticmethod
+    def show(r: Result) -> None:
+        print(r["report"])
+
+
+def _with_interval(row: Result, name: str) -> str:
+    low, high = row[f"{name}_ci"]
+    return f"{millimetres(row[name])} ({1e3 * low:.1f} to {1e3 * high:.1f})"
+
+
+def _paired(ours: Evaluation, theirs: Evaluation) -> list[Result]:
+    from tinyfly.evaluate import compare
+
+    return [
+        {
+            "scenario": b.scenario,
+            "latency_ms": b.latency_ms,
+            "what": what,
+            "mean": p.difference.mean,
+            "ci": [p.difference.low, p.difference.high],
+            "p_value": p.p_value,
+        }
+        for a, b in zip(theirs.outcomes, ours.outcomes, strict=True)
+        for what, p in compare(a, b).items()
+    ]
+
+
+def _watch(policy: Policy, path: Path) -> None:
+    from tinyfly.airframe import Airframe
+    from tinyfly.report.live import watch_flight
+
+    watch_flight(policy, Airframe.from_dict(policy.airframe), path.name)

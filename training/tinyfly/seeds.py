@@ -1,0 +1,78 @@
+"""Train the same task from several seeds at once and keep the best, by a rule that is stated.
+
+The rule: fewest vehicles lost over 300 validation flights at 0, 10 and 20 ms; among equals, the smallest sum
+of hover and figure-eight error, worst latency. Validation episodes are neither trained on nor among those
+that `tinyfly evaluate` shows by default: the choice does not flatter the winner's figures there.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+
+from tinyfly.airframe import Airframe
+from tinyfly.console import Report
+from tinyfly.errors import UserError
+from tinyfly.evaluate import evaluate
+from tinyfly.policy import Policy
+from tinyfly.trainer import Settings, train
+
+VALIDATION_SEED = 0x5EED
+EPISODES = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One seed's policy and how it did in validation; policy None when training failed."""
+
+    seed: int
+    policy: Policy | None
+    survival: float  # worst latency
+    error_m: float  # hover plus figure-eight, worst latency
+    failure: str = ""
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """Smaller is better."""
+        return -self.survival, self.error_m
+
+
+def train_seeds(settings: Settings, count: int, progress: Report) -> list[Candidate]:
+    """Train seeds ``settings.seed`` .. ``+ count - 1`` in parallel; best first.
+
+    Raises UserError when every one of them failed.
+    """
+    if not 1 <= count <= 1000:
+        raise UserError(f"--seeds {count}: expected 1 to 1000")
+    context = multiprocessing.get_context("spawn")  # a forked BLAS may hang
+    candidates = []
+    with ProcessPoolExecutor(min(count, os.cpu_count() or 1), mp_context=context) as pool:
+        jobs = [pool.submit(_one, replace(settings, seed=settings.seed + k)) for k in range(count)]
+        try:
+            for job in as_completed(jobs):
+                candidates.append(job.result())
+                best = min(candidates, key=lambda c: c.rank)
+                progress(len(candidates) / count, {"survival": best.survival, "error_m": best.error_m})
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    candidates.sort(key=lambda c: (c.rank, c.seed))
+    if candidates[0].policy is None:
+        raise UserError(
+            f"none of {count} seeds could be trained; seed {settings.seed}: {candidates[0].failure}"
+        )
+    return candidates
+
+
+def _one(settings: Settings) -> Candidate:
+    try:
+        policy = train(settings)
+    except UserError as e:
+        return Candidate(settings.seed, None, 0.0, float("inf"), str(e))
+    airframe = Airframe.load(settings.airframe)
+    rows = evaluate(policy, airframe, episodes=EPISODES // 3, seed=VALIDATION_SEED).results
+    survival = min(r["survival"] for r in rows)
+    error_m = max(r["hover_error_m"] + r["figure_eight_rmse_m"] for r in rows)
+    return Candidate(settings.seed, policy, survival, error_m)
