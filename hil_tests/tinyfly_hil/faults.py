@@ -183,6 +183,7 @@ class Injector:
         for i, f in enumerate(self.faults):
             if f.kind in CHIP and i not in self._done and f.active(t_s):
                 self._done.add(i)
+                self._waiting, self._late = [], b""  # what was under way is lost with the power
                 return f.kind
         return None
 
