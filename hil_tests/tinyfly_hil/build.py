@@ -23,6 +23,7 @@ from tinyfly_hil.tools import require
 ROOT = Path(__file__).resolve().parents[2]
 BOARDS = ROOT / "firmware" / "platformio" / "boards"
 KEPT = ROOT / ".pio" / "images"  # finished images, by fingerprint
+BUILDING = ROOT / ".pio" / "building"  # not .pio/build: a bare `pio run` may be at work there
 SOURCES = ("platformio.ini", "firmware/core", "firmware/ports", "firmware/protocol", "firmware/platformio")
 EXPORTER = ("export/tinyfly_export",)
 IMAGES_MAX = 64  # kept; about 0.5 MB each
@@ -114,6 +115,7 @@ def pio(policy_path: Path, target: str, *arguments: str) -> Path:
     environment = os.environ | {
         "TINYFLY_POLICY": str(policy_path.resolve()),
         "PLATFORMIO_SETTING_ENABLE_TELEMETRY": "no",
+        "PLATFORMIO_BUILD_DIR": str(BUILDING),
     }
     command = [sys.executable, "-m", "platformio", "run", "--silent", "-e", target, *arguments]
     try:
@@ -127,7 +129,7 @@ def pio(policy_path: Path, target: str, *arguments: str) -> Path:
     if done.returncode != 0:
         said = [x for x in (done.stderr + done.stdout).splitlines() if "error" in x.lower()]
         raise UserError(f"building {target} failed: {said[0] if said else done.stderr.strip()[-200:]}")
-    folder = ROOT / ".pio" / "build" / target
+    folder = BUILDING / target
     return folder / ("firmware.elf" if board(target)["build"]["compiler"] else "firmware")
 
 
