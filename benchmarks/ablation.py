@@ -49,7 +49,7 @@ def variants() -> dict[str, Task]:
         "no carry-over": with_recipe(task, reset=1.0),
         "no carry-over, no critic": with_recipe(task, reset=1.0, critic=False),
         "no adjoint limit": with_recipe(task, adjoint_limit=1e9),
-        "latency 0..20 ms": replace(task, latency_s=0.02),
+        "no latency": replace(task, latency_s=0.0),
         "no disturbance": replace(task, wind=Wind(force=0.0, torque_m=0.0)),
         "no rotor lag": instant_rotors(task),
     }
