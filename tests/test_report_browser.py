@@ -127,10 +127,13 @@ def test_light_and_dark_can_be_switched(page: Any) -> None:
 
 
 def test_page_fits_a_phone(page: Any) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
     size = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
+    fits = "return document.documentElement.scrollWidth <= 360"
     page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    try:
-        assert page.execute_script("return document.documentElement.scrollWidth") <= 360
+    try:  # the figures are drawn anew for the narrow page, which takes a moment
+        WebDriverWait(page, 30).until(lambda d: d.execute_script(fits))
     finally:
         page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
