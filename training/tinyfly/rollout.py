@@ -40,10 +40,7 @@ class Rollout:
         self.differentiable = ROWS + (3 if c.integral else 0)
         self.previews = [0] * ("reference_acceleration" in channels) + [round(s / DT) for s in c.preview_s]
         self.acceleration_scale = channels["reference_acceleration"].scale if self.previews else 0.0
-        self.velocity_scale = (
-            channels["reference_velocity"].scale if "reference_velocity" in channels else 0.0
-        )
-        inputs = self.differentiable + 1 + 3 * (len(self.previews) + bool(self.velocity_scale))
+        inputs = self.differentiable + 1 + 3 * len(self.previews)
         self.episodes = Episodes(task, n, rng, dtype)
         self.physics = Physics(self.episodes, steps)
         self.actor = Actor(n, steps, c.history_length, inputs, self.differentiable, task.recipe.width, dtype)
@@ -219,11 +216,10 @@ class Rollout:
             velocity, acceleration = e.references(steps + 2 + max(self.previews, default=0))
             push -= np.diff(velocity[: steps + 1], axis=0)
             push -= velocity[:steps] * (1 - e.keep)
-            seen = [velocity * self.velocity_scale] if self.velocity_scale else []
-            seen += [acceleration[k : k + steps + 1] * self.acceleration_scale for k in self.previews]
-            for k, values in enumerate(seen):
+            for k, ahead in enumerate(self.previews):
                 row = self.differentiable + 1 + 3 * k
-                self.actor.input[: steps + 1, row : row + 3] = values[: steps + 1]
+                seen = acceleration[ahead : ahead + steps + 1] * self.acceleration_scale
+                self.actor.input[: steps + 1, row : row + 3] = seen
 
     def _prepare_reverse(self, steps: int) -> None:
         """Everything about the reverse pass that does not have to wait for the step after it."""

@@ -25,7 +25,7 @@ RECORD_EVERY = 8  # steps between the states whose costates the critic learns fr
 RAMP = 0.2  # share of the updates over which the critic's word comes to count
 WARM_UP = 3  # updates
 GRADIENT_LIMIT = 1.0  # norm
-REFERENCE_CHANNELS = ("reference_velocity", "reference_acceleration", "acceleration_preview")
+REFERENCE_CHANNELS = ("reference_acceleration", "acceleration_preview")
 ACCEPT_ENVIRONMENTS, ACCEPT_STEPS, ACCEPT_ERROR_M, ACCEPT_SHARE = 128, 300, 0.5, 0.85
 
 
