@@ -8,10 +8,11 @@ import pytest
 from tinyfly.airframe import Airframe
 from tinyfly.contract import Contract, paper_contract
 from tinyfly.controllers import PaperPolicy
-from tinyfly.disturbance import STILL
+from tinyfly.disturbance import STILL, Noise, Wind
 from tinyfly.errors import UserError
 from tinyfly.evaluate import SCENARIOS, compare, evaluate, fly_scenario
 from tinyfly.flight import Conditions, fly
+from tinyfly.start import Start
 from tinyfly.trajectory import Hover, sample
 
 PAPER = Airframe.load("crazyflie")
@@ -145,6 +146,30 @@ def test_the_foreign_plant_moves_as_ours_does(mass_scale):
         for plant in ("rk4", "drone-models")
     )
     np.testing.assert_allclose(ours, theirs, atol=2e-3)
+
+
+def test_vehicles_side_by_side_fly_as_each_would_alone():
+    """Own latency, wind, mass and battery for every column; the robustness maps are made of this."""
+    airframes = [PAPER, PAPER.varied(battery=0.8)]
+    latency_s, force, mass = np.array([0, 0.013]), np.array([0.0, 0.2]), np.array([[1.0, 1.3]])
+    reference = sample(Hover(), np.arange(101) * 0.01)
+    start = Start().draw(np.random.default_rng(0), 2)
+    noise = Noise(0, 0, 0, 0)
+
+    def flown(airframe, columns, wind):
+        conditions = Conditions(latency_s=latency_s[columns], wind=wind, noise=noise)
+        rng = np.random.default_rng(1)
+        pilot = Constant(airframes[0].hover_action)
+        return fly(pilot, airframe, start[:, columns], reference, rng, conditions, mass[:, columns], True)
+
+    together = flown(airframes, slice(None), Wind(force=force, torque_m=0.0)).states
+    alone = flown(airframes[0], slice(0, 1), Wind(force=0.0, torque_m=0.0)).states
+    np.testing.assert_allclose(together[:, :, :1], alone, rtol=1e-4, atol=1e-4)
+    calm = flown(airframes[1], slice(1, 2), Wind(force=0.0, torque_m=0.0)).states
+    push = PAPER.weight_n * force[1] * np.random.default_rng(1).standard_normal((6, 2), np.float32)[:3, 1]
+    drift = together[-1, :3, 1] - calm[-1, :3, 0]
+    expected = push / (PAPER.mass_kg * mass[0, 1]) / 2  # after one second
+    np.testing.assert_allclose(drift, expected, rtol=1e-3)
 
 
 def test_the_papers_network_needs_its_own_file(tmp_path):

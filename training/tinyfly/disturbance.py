@@ -23,17 +23,19 @@ class Wind:
     """Force and torque on the body; standard deviations per axis, in shares of the weight.
 
     The defaults are the paper's, constant per episode: force weight/20, torque weight/10000 (N -> Nm).
-    ``gust`` adds a force that wanders (Ornstein-Uhlenbeck) with correlation time ``gust_s``.
+    ``gust`` adds a force that wanders (Ornstein-Uhlenbeck) with correlation time ``gust_s``. Forces may be
+    one number for all, or (n,) one for each vehicle.
     """
 
-    force: float = 1 / 20
+    force: float | Array = 1 / 20
     torque_m: float = 1e-4
-    gust: float = 0.0
+    gust: float | Array = 0.0
     gust_s: float = 0.5
 
     def steady(self, rng: np.random.Generator, airframe: Airframe, n: int) -> NDArray[np.float32]:
         """(6, n) constant forces (N, world frame) and torques (Nm, body frame) of n episodes."""
-        deviation = airframe.weight_n * np.array([[self.force]] * 3 + [[self.torque_m]] * 3)
+        force, torque = np.broadcast_to(self.force, n), np.broadcast_to(self.torque_m, n)
+        deviation = airframe.weight_n * np.stack([force] * 3 + [torque] * 3)
         return rng.standard_normal((6, n), np.float32) * deviation.astype(np.float32)
 
 
@@ -46,12 +48,12 @@ class Push:
     def __init__(self, wind: Wind, airframe: Airframe, n: int, dt_s: float, rng: np.random.Generator) -> None:
         self._steady = wind.steady(rng, airframe, n)
         self.now = self._steady.copy()
-        weight = airframe.weight_n
-        self._rng, self._gusty = rng, wind.gust > 0
+        size = np.asarray(airframe.weight_n * wind.gust, np.float32)
+        self._rng, self._gusty = rng, bool(np.any(size > 0))
         self._keep = np.float32(math.exp(-dt_s / wind.gust_s))
-        self._kick = np.float32(weight * wind.gust * math.sqrt(1 - self._keep**2))
+        self._kick = size * np.float32(math.sqrt(1 - self._keep**2))
         if self._gusty:
-            self._gust = rng.standard_normal((3, n), np.float32) * np.float32(weight * wind.gust)
+            self._gust = rng.standard_normal((3, n), np.float32) * size
             self.now[:3] += self._gust
 
     def advance(self) -> None:

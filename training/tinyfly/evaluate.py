@@ -16,10 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyfly import statistics
-from tinyfly.airframe import Airframe
+from tinyfly.airframe import Airframe, names
+from tinyfly.contract import Contract
 from tinyfly.dynamics import chunks
 from tinyfly.errors import UserError
 from tinyfly.flight import Conditions, Controller, Flight, fly
+from tinyfly.policy import Policy
 from tinyfly.start import Start
 from tinyfly.state import POSITION, ROTOR_SPEED
 from tinyfly.trajectory import Circle, FigureEight, Hover, MinimumSnap, Step, Trajectory, Zigzag, sample
@@ -28,6 +30,8 @@ HELD_OUT = 0x7E57  # first word of every evaluation seed; training uses other fi
 LOST_M = 2.0
 BATCH = 1000
 UPRIGHT_AFTER_S = 1.5
+
+Array = NDArray[Any]
 
 AT_REST = Start(position_m=0.0, angle_deg=0.0, velocity_m_s=0.0, rate_rad_s=0.0, level=1.0)
 
@@ -119,6 +123,22 @@ class Evaluation:
         return {"episodes": self.episodes, "results": self.results}
 
 
+def airframe_of(policy: Policy, name: str | None = None) -> Airframe:
+    """The airframe of that name or file, or else the one that the policy file carries; raises UserError.
+
+    A file that holds no more than a name must name one of ours.
+    """
+    if name:
+        return Airframe.load(name)
+    raw = policy.airframe
+    try:
+        if set(raw) == {"name"} and raw["name"] in names():
+            return Airframe.load(str(raw["name"]))
+        return Airframe.from_dict(raw)
+    except UserError as e:
+        raise UserError(f"the policy's airframe does not read ({e}): say which one with --airframe") from None
+
+
 def evaluate(
     controller: Controller,
     airframe: Airframe,
@@ -171,21 +191,10 @@ def fly_scenario(
         raise UserError(f"{episodes} episodes at {latency_ms} ms: expected 1..1000000 at 0..200 ms")
     scenario = SCENARIOS[name]
     conditions = replace(conditions or Conditions(), latency_s=latency_ms / 1000, plant=plant)
-    vehicle = airframe.varied(battery=scenario.battery)
-    dt = 1 / controller.contract.rate_hz
-    times = np.arange(round(scenario.duration_s / dt) + 1, dtype=np.float64) * dt
-    reference = sample(scenario.trajectory, times, controller.contract.preview_s)
     parts = []
     for batch, columns in enumerate(chunks(episodes, BATCH)):
-        n = columns.stop - columns.start
-        rng = np.random.default_rng([HELD_OUT, seed, batch])
-        start = scenario.start.draw(rng, n)
-        start[POSITION] += reference[0, POSITION, None]
-        if scenario.start.level == 1:
-            start[ROTOR_SPEED] = airframe.hover_fraction
-        mass = rng.uniform(*scenario.mass, (1, n))
-        flight = fly(controller, vehicle, start, reference, rng, conditions, mass)
-        parts.append(_judge(name, scenario, flight, latency_ms))
+        case = draw(scenario, airframe, controller.contract, columns.stop - columns.start, seed, batch)
+        parts.append(judge(name, scenario, case.fly(controller, conditions), latency_ms))
     return Outcome(
         name,
         latency_ms,
@@ -193,6 +202,45 @@ def fly_scenario(
         {key: np.concatenate([p.errors[key] for p in parts]) for key in scenario.errors_s},
         np.concatenate([p.recovered for p in parts]),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Episodes of a scenario, drawn and ready to be flown once: the generator goes on with wind and noise."""
+
+    vehicle: Airframe
+    start: Array  # (17, n)
+    reference: Array  # (steps + 1, 9 + 3 k)
+    mass: Array  # (1, n) over the airframe's
+    rng: np.random.Generator
+
+    def fly(self, controller: Controller, conditions: Conditions, keep_states: bool = False) -> Flight:
+        return fly(
+            controller,
+            self.vehicle,
+            self.start,
+            self.reference,
+            self.rng,
+            conditions,
+            self.mass,
+            keep_states=keep_states,
+        )
+
+
+def draw(
+    scenario: Scenario, airframe: Airframe, contract: Contract, episodes: int, seed: int, batch: int = 0
+) -> Case:
+    """Held-out episodes: a batch's stream depends on nothing but the seed and its number."""
+    dt = 1 / contract.rate_hz
+    times = np.arange(round(scenario.duration_s / dt) + 1, dtype=np.float64) * dt
+    reference = sample(scenario.trajectory, times, contract.preview_s)
+    rng = np.random.default_rng([HELD_OUT, seed, batch])
+    start = scenario.start.draw(rng, episodes)
+    start[POSITION] += reference[0, POSITION, None]
+    if scenario.start.level == 1:
+        start[ROTOR_SPEED] = airframe.hover_fraction
+    mass = rng.uniform(*scenario.mass, (1, episodes))
+    return Case(airframe.varied(battery=scenario.battery), start, reference, mass, rng)
 
 
 def compare(a: Outcome, b: Outcome) -> dict[str, statistics.Paired]:
@@ -206,14 +254,11 @@ def compare(a: Outcome, b: Outcome) -> dict[str, statistics.Paired]:
     return result
 
 
-def _judge(name: str, scenario: Scenario, flight: Flight, latency_ms: float) -> Outcome:
+def judge(name: str, scenario: Scenario, flight: Flight, latency_ms: float) -> Outcome:
+    """How a flight of ``scenario`` went."""
+    survived = np.isinf(lost_s(scenario, flight))
+    errors = {}
     with np.errstate(invalid="ignore"):
-        near = (flight.error_m < scenario.lost_m).all(0)  # a NaN is not near
-        upright = (flight.upright[round(UPRIGHT_AFTER_S / flight.dt_s) :] > 0).all(0)
-        if scenario.lost_m > LOST_M:  # recoveries may take their time, what counts is how they end
-            upright = flight.upright[-1] > 0
-        survived = np.asarray(near & upright)
-        errors = {}
         for key, span in scenario.errors_s.items():
             e = flight.error_m[flight.between(*span)].astype(np.float64)
             value = np.sqrt((e * e).mean(0)) if scenario.rms else e.mean(0)
@@ -222,3 +267,15 @@ def _judge(name: str, scenario: Scenario, flight: Flight, latency_ms: float) -> 
         level = flight.upright[at_3_s] > np.cos(np.deg2rad(20))
         recovered = survived & level & (flight.error_m[at_3_s] < 0.5)
     return Outcome(name, latency_ms, survived, errors, recovered)
+
+
+def lost_s(scenario: Scenario, flight: Flight) -> Array:
+    """(n,) the first moment at which a vehicle counts as lost; inf for the survivors."""
+    with np.errstate(invalid="ignore"):
+        lost = ~(flight.error_m < scenario.lost_m)  # a NaN is lost
+        tumbling = ~(flight.upright > 0)
+    first = round(UPRIGHT_AFTER_S / flight.dt_s)
+    if scenario.lost_m > LOST_M:  # recoveries may take their time, what counts is how they end
+        first = len(tumbling) - 1
+    lost[first:] |= tumbling[first:]
+    return np.where(lost.any(0), (1 + lost.argmax(0)) * flight.dt_s, np.inf)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -12,7 +13,7 @@ from tinyfly.airframe import Airframe
 from tinyfly.contract import Contract
 from tinyfly.disturbance import Latency, Noise, Push, Sensor, Wind
 from tinyfly.observation import Observer
-from tinyfly.plants import make_plant
+from tinyfly.plants import Abreast
 from tinyfly.state import POSITION, QUATERNION, REFERENCE_POSITION, ROTOR_SPEED
 
 Array = NDArray[Any]
@@ -33,7 +34,7 @@ class Controller(Protocol):
 class Conditions:
     """What a flight meets."""
 
-    latency_s: float = 0.0  # from the state's sampling to the rotors' command
+    latency_s: float | Array = 0.0  # from the state's sampling to the rotors' command; (n,): of each vehicle
     wind: Wind = field(default_factory=Wind)
     noise: Noise = field(default_factory=Noise)
     plant: str = "rk4"
@@ -58,7 +59,7 @@ class Flight:
 
 def fly(
     controller: Controller,
-    airframe: Airframe,
+    airframe: Airframe | Sequence[Airframe],
     start: Array,
     reference: Array,
     rng: np.random.Generator,
@@ -69,6 +70,7 @@ def fly(
     """Fly n vehicles from ``start`` along ``reference``.
 
     Args:
+        airframe: of all vehicles; or several that weigh the same, each of an equal run of the columns.
         start: (17, n) states, rows as in `state`; not changed.
         reference: (steps + 1, 9 + 3 k) or (steps + 1, 9 + 3 k, n), as `trajectory.sample` gives it.
         mass_scale: (1, n) mass over the airframe's; None for 1.
@@ -77,8 +79,9 @@ def fly(
     steps, dt_us = len(reference) - 1, round(1e6 * dt)
     if reference.ndim == 2:
         reference = reference[:, :, None]
-    plant = make_plant(conditions.plant, airframe, n, dt)
-    push = Push(conditions.wind, airframe, n, dt, rng)
+    airframes = [airframe] if isinstance(airframe, Airframe) else airframe
+    plant = Abreast(conditions.plant, airframes, n, dt)
+    push = Push(conditions.wind, airframes[0], n, dt, rng)
     sensor, observer = Sensor(conditions.noise, n, rng), Observer(controller.contract, n)
     latency = Latency(conditions.latency_s / dt, n, first=float(start[ROTOR_SPEED].mean()))
     state = start.astype(np.float32)

@@ -13,6 +13,7 @@ from tinyfly.console import progress, show_table
 from tinyfly.errors import UserError
 
 if TYPE_CHECKING:
+    from tinyfly.airframe import Airframe as Vehicle
     from tinyfly.evaluate import Evaluation
     from tinyfly.policy import Policy
 
@@ -98,7 +99,8 @@ class Evaluate:
     """Fly a policy in the simulator: survival, hover error (m) and figure-eight error (m) by latency (ms)."""
 
     policy: PolicyFile
-    airframe: Airframe = "crazyflie"
+    airframe: str = ""
+    """airframe to fly, a name or TOML file; the policy's own when empty"""
     episodes: int = 1000
     """episodes for each latency"""
     seed: int = 0
@@ -110,18 +112,21 @@ class Evaluate:
     json: Json = False
 
     def run(self) -> Result:
-        ours = self._fly(self.policy)
-        result = {"policy": str(self.policy), "airframe": self.airframe, **ours.to_json()}
-        if self.against is None:
-            return result
-        return result | {"against": str(self.against), "paired": _paired(ours, self._fly(self.against))}
-
-    def _fly(self, path: Path) -> Evaluation:
-        from tinyfly.airframe import Airframe
-        from tinyfly.evaluate import evaluate
+        from tinyfly.evaluate import airframe_of
         from tinyfly.policy import Policy
 
-        policy, airframe = Policy.load(path), Airframe.load(self.airframe)
+        policy = Policy.load(self.policy)
+        airframe = airframe_of(policy, self.airframe)
+        ours = self._fly(policy, airframe)
+        result = {"policy": str(self.policy), "airframe": airframe.name, **ours.to_json()}
+        if self.against is None:
+            return result
+        theirs = self._fly(Policy.load(self.against), airframe)
+        return result | {"against": str(self.against), "paired": _paired(ours, theirs)}
+
+    def _fly(self, policy: Policy, airframe: Vehicle) -> Evaluation:
+        from tinyfly.evaluate import evaluate
+
         return evaluate(policy, airframe, episodes=self.episodes, seed=self.seed, plant=self.plant)
 
     @staticmethod

@@ -11,8 +11,8 @@ import tyro
 
 from tinyfly.cli.chips import Build, Hil, hil_rows
 from tinyfly.cli.options import Json, Result
-from tinyfly.cli.policies import Evaluate, Report, Train
-from tinyfly.console import say, show_table
+from tinyfly.cli.policies import Evaluate, Train
+from tinyfly.console import progress, say, show_table
 
 EPISODES = 300
 
@@ -27,6 +27,7 @@ class Fly:
 
     def run(self) -> Result:
         from tinyfly.policy import write_atomically
+        from tinyfly.report import write_report
 
         result: Result = {}
         policy = self.policy
@@ -42,8 +43,15 @@ class Fly:
         result["hil"] = Hil(policy).run()
         say("writing the flight report")
         summary = write_atomically(policy.with_suffix(".hil.json"), json.dumps(result["hil"]).encode())
-        report = Report(policy, hil=summary, episodes=EPISODES).run()["report"]
-        return {"policy": str(policy), **result, "report": report, "failed": result["hil"]["failed"]}
+        with progress("report") as told:
+            report = write_report(
+                policy,
+                hil=summary,
+                episodes=EPISODES,
+                evaluation=result["evaluate"]["results"],
+                progress=told,
+            )
+        return {"policy": str(policy), **result, "report": str(report), "failed": result["hil"]["failed"]}
 
     @staticmethod
     def show(r: Result) -> None:

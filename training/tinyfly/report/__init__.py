@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from tinyfly.airframe import Airframe
 from tinyfly.console import Report
 from tinyfly.errors import UserError
 from tinyfly.policy import write_atomically
@@ -25,6 +25,7 @@ def write_report(
     episodes: int = EPISODES,
     latency_ms: float = LATENCY_MS,
     seed: int = 0,
+    evaluation: Sequence[dict[str, Any]] | None = None,
     progress: Report = lambda share, metrics: None,
 ) -> Path:
     """Fly a policy and write its report.
@@ -38,10 +39,12 @@ def write_report(
         airframe: a name or TOML file; the one in the policy file when None.
         episodes: 10 to 1000 thrown episodes.
         latency_ms: from the state's sampling to the rotors, 0 to 100.
+        evaluation: rows of `evaluate` for ``policy`` on this airframe, to be shown instead of flown again.
 
     Raises:
         UserError: a file that does not read, a number out of range, a package that is missing.
     """
+    from tinyfly.evaluate import airframe_of
     from tinyfly.report import contents
     from tinyfly.report.hil import hil_html, read_hil
     from tinyfly.report.page import render
@@ -51,11 +54,11 @@ def write_report(
     if not 10 <= episodes <= 1000 or not 0 <= latency_ms <= 100:
         raise UserError(f"{episodes} episodes at {latency_ms} ms: expected 10..1000 at 0..100 ms")
     subjects = contents.load([Path(policy), *map(Path, compare)])
-    chosen = Airframe.load(airframe) if airframe else contents.airframe_of(subjects[0].policy)
+    chosen = airframe_of(subjects[0].policy, airframe)
     result = read_hil(Path(hil), subjects[0].policy) if hil else None
     if figures:
         from tinyfly.report.figures import save_figures
-    data, texts = contents.gather(subjects, chosen, episodes, latency_ms, seed, progress)
+    data, texts = contents.gather(subjects, chosen, episodes, latency_ms, seed, evaluation, progress)
     page = render(data, {**texts, "hil_html": hil_html(result)})
     if figures:
         save_figures(data, Path(figures))

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from tinyfly import airframe as airframes
 from tinyfly.airframe import Airframe
 from tinyfly.console import Report
-from tinyfly.errors import UserError
 from tinyfly.evaluate import SCENARIOS, evaluate
 from tinyfly.flight import Conditions
 from tinyfly.learning import Row, load_curve
@@ -49,24 +47,13 @@ def load(paths: Sequence[Path]) -> list[Subject]:
     return subjects
 
 
-def airframe_of(policy: Policy) -> Airframe:
-    """The airframe that a policy file carries; one that has a name alone must be ours."""
-    raw = policy.airframe
-    name = raw.get("name")
-    if set(raw) == {"name"} and name in airframes.names():
-        return Airframe.load(str(name))
-    try:
-        return Airframe.from_dict(raw)
-    except UserError as e:
-        raise UserError(f"the policy's airframe does not read ({e}): say which one with --airframe") from None
-
-
 def gather(
     subjects: Sequence[Subject],
     airframe: Airframe,
     episodes: int,
     latency_ms: float,
     seed: int,
+    evaluation: Sequence[dict[str, Any]] | None,
     progress: Report,
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Fly everything; the data that page.js draws, and the texts of page.html but those of the HIL run."""
@@ -86,9 +73,13 @@ def gather(
         for s in subjects:
             flown[name].append(fly_episodes(s.policy, airframe, SCENARIOS[name], n, conditions, seed))
             step(name)
-    maps, evaluations = [], []
+    maps: list[dict[str, Any]] = []
+    evaluations: list[Sequence[dict[str, Any]]] = []
     for i, s in enumerate(subjects):
-        evaluations.append(evaluate(s.policy, airframe, episodes=min(episodes, 300), seed=seed).results)
+        known = evaluation if i == 0 else None
+        evaluations.append(
+            known or evaluate(s.policy, airframe, episodes=min(episodes, 300), seed=seed).results
+        )
         step("latency")
         for make in (robustness.mass_and_latency, robustness.wind_and_battery):
             maps.append({**make(s.policy, airframe, conditions, seed), "policy": i})

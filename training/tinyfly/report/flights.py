@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from tinyfly.airframe import Airframe
 from tinyfly.contract import Contract
-from tinyfly.evaluate import HELD_OUT, LOST_M, UPRIGHT_AFTER_S, Scenario
-from tinyfly.flight import Conditions, Controller, Flight, fly
-from tinyfly.state import POSITION, QUATERNION, REFERENCE_POSITION, ROTOR_SPEED
-from tinyfly.trajectory import sample
+from tinyfly.evaluate import Scenario, draw, lost_s
+from tinyfly.flight import Conditions, Controller, Flight
+from tinyfly.state import POSITION, QUATERNION, REFERENCE_POSITION
 
 SHOWN_HZ = 50  # what the eye needs
 SATURATED = 0.99  # an action beyond this leaves a motor no room
@@ -81,35 +80,13 @@ def fly_episodes(
     episodes: int,
     conditions: Conditions,
     seed: int = 0,
-    mass_scale: Array | None = None,
 ) -> Flown:
-    """Fly the first batch of a scenario's held-out episodes and keep all of it.
-
-    Args:
-        mass_scale: (1, episodes) instead of the scenario's own range of mass.
-    """
-    dt = 1 / controller.contract.rate_hz
-    times: Array = np.arange(round(scenario.duration_s / dt) + 1) * dt
-    reference = sample(scenario.trajectory, times, controller.contract.preview_s)
-    rng = np.random.default_rng([HELD_OUT, seed, 0])
-    start = scenario.start.draw(rng, episodes)
-    start[POSITION] += reference[0, POSITION, None]
-    if scenario.start.level == 1:
-        start[ROTOR_SPEED] = airframe.hover_fraction
-    mass = rng.uniform(*scenario.mass, (1, episodes))
+    """Fly the first batch of a scenario's held-out episodes and keep all of it."""
     recorder = _Recorder(controller)
-    flight = fly(
-        recorder,
-        airframe.varied(battery=scenario.battery),
-        start,
-        reference,
-        rng,
-        conditions,
-        mass if mass_scale is None else mass_scale,
-        keep_states=True,
-    )
+    case = draw(scenario, airframe, controller.contract, episodes, seed)
+    flight = case.fly(recorder, conditions, keep_states=True)
     actions = np.stack(recorder.actions)
-    return Flown(scenario, flight, start, actions, reference, _lost_s(scenario, flight))
+    return Flown(scenario, flight, case.start, actions, case.reference, lost_s(scenario, flight))
 
 
 def on_stage(
@@ -158,18 +135,6 @@ def motor_figures(flown: Flown) -> dict[str, float]:
         "saturated": float((np.abs(a) > SATURATED).mean()),
         "change": float(np.abs(np.diff(a, axis=0)).mean() / 2),
     }
-
-
-def _lost_s(scenario: Scenario, flight: Flight) -> Array:
-    """(n,) the first moment at which `evaluate` would call a vehicle lost; inf when it never does."""
-    with np.errstate(invalid="ignore"):
-        lost = ~(flight.error_m < scenario.lost_m)  # a NaN is lost
-        tumbling = ~(flight.upright > 0)
-    first = round(UPRIGHT_AFTER_S / flight.dt_s)
-    if scenario.lost_m > LOST_M:  # recoveries may take their time; what counts is how they end
-        first = len(tumbling) - 1
-    lost[first:] |= tumbling[first:]
-    return np.where(lost.any(0), (1 + lost.argmax(0)) * flight.dt_s, np.inf)
 
 
 def _track(flown: Flown, policy: int, episode: int, every: int) -> dict[str, Any]:
