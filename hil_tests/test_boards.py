@@ -16,7 +16,7 @@ def other(request, policy_path):
     """A Cortex-M7, an M3 and an M0, booted."""
     built = build(policy_path, request.param)
     with emulator.qemu(built.elf, board(request.param)["emulator"]["machine"]) as running:
-        link = Link(running.url)
+        link = Link(running.url, ours=True)
         link.wait(lambda frame: frame.name == "boot", "the boot frame", emulator.START_S)
         yield Target(link, None, request.param, built)
         link.close()

@@ -210,28 +210,30 @@ import json, sys
 from pathlib import Path
 from tinyfly_hil.suite import run
 print("not for stdout", file=sys.stderr)
-print(json.dumps(run(Path(sys.argv[1]), "host", select=sys.argv[2], junit=Path(sys.argv[3]))))
+where, select, junit, workers = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])
+print(json.dumps(run(where, "host", select=select, junit=junit, workers=workers)))
 """
 KEYS = "target passed failed hover_error_m figure_eight_rmse_m instructions_per_step flash_bytes ram_bytes"
 
 
-def run_suite(policy_path, select, junit):
-    done = subprocess.run(
-        [sys.executable, "-c", RUN, policy_path, select, junit], capture_output=True, text=True, check=True
-    )
+def run_suite(policy_path, select, junit, workers):
+    arguments = [sys.executable, "-c", RUN, policy_path, select, junit, str(workers)]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True)
     return json.loads(done.stdout), done.stderr
 
 
-def test_the_suite_counts_what_passes_and_prints_nothing_on_stdout(policy_path, tmp_path):
-    result, _ = run_suite(policy_path, "self_test_compares or another_nonce", tmp_path / "hil.xml")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_suite_counts_what_passes_and_prints_nothing_on_stdout(policy_path, tmp_path, workers):
+    result, _ = run_suite(policy_path, "self_test_compares or another_nonce", tmp_path / "hil.xml", workers)
     assert set(KEYS.split()) <= result.keys()
     assert (result["passed"], result["failed"], result["failures"]) == (2, 0, {})
     assert result["ram_bytes"] > 0 and result["round_trip_ms_max"] > 0
     assert (tmp_path / "hil.xml").read_text().count("<testcase") == 2
 
 
-def test_a_policy_that_cannot_fly_fails_the_suite_and_the_report_shows_the_last_frames(policy_path, tmp_path):
-    result, said = run_suite(policy_path, "thrown_start", tmp_path / "hil.xml")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_failure_is_reported_with_the_last_frames_whoever_ran_it(policy_path, tmp_path, workers):
+    result, said = run_suite(policy_path, "thrown_start", tmp_path / "hil.xml", workers)  # it cannot fly
     assert result["failed"] == 1
     (report,) = result["failures"].values()
     assert "< control #" in report and "replay it:" in report

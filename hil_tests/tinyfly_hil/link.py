@@ -36,11 +36,12 @@ class Restarted(TargetError):
 class Link:
     """A pyserial port that speaks the protocol.
 
-    ``tap`` sees every run of bytes sent and every frame received: that is how a log is written.
+    ``tap`` sees every run of bytes sent and every frame received: that is how a log is written. ``ours``: the
+    other end of a socket ends with this link, so that nobody needs time to get ready for the next.
     """
 
-    def __init__(self, url: str, answer_s: float = ANSWER_S):
-        self.answer_s = answer_s
+    def __init__(self, url: str, answer_s: float = ANSWER_S, ours: bool = False):
+        self.answer_s, self._ours = answer_s, ours
         self.tap: Tap | None = None
         self.round_trip_s_max = 0.0
         self._transcript: deque[tuple[str, Frame]] = deque(maxlen=TRANSCRIPT)
@@ -80,6 +81,10 @@ class Link:
     def close(self) -> None:
         """Give the port back."""
         connection = getattr(self._port, "_socket", None)
+        if connection is not None and self._ours:
+            self._port.is_open = (
+                False  # pyserial's own close sleeps 0.3 s for the sake of a server that stays
+            )
         self._port.close()
         if connection is not None:
             connection.close()  # pyserial leaves it open when the other end has gone first

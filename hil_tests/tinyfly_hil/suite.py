@@ -1,6 +1,7 @@
-"""The whole suite against one target, as `tinyfly hil` and `tinyfly fly` run it: pytest, in this process.
+"""The whole suite against one target, as `tinyfly hil` and `tinyfly fly` run it: pytest, called from here.
 
 There is one list of checks, the tests in hil_tests/; here they are run, counted, and their figures collected.
+Emulators do not get in each other's way, so there the tests are spread over the cores.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from tinyfly.errors import UserError
 from tinyfly_hil.target import built_for, open_target
 
 TESTS = Path(__file__).resolve().parents[1]
+WORKERS_MAX = 4  # the quick suite is a few seconds of work, a worker half a second of imports
 Progress = Callable[[float, dict[str, float]], None]
 
 
@@ -27,6 +29,7 @@ def run(
     junit: Path | None = None,
     log: Path | None = None,
     select: str = "",
+    workers: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Run the suite.
@@ -38,6 +41,8 @@ def run(
         junit: write JUnit XML here.
         log: write a log of every test into this folder.
         select: only tests whose names match (pytest's -k).
+        workers: processes that share the tests, each test with its own emulator; one a core when not given,
+            and none but this one on a board, or for a selection.
         progress: told the share done, and how many tests have passed and failed.
 
     Returns:
@@ -49,10 +54,9 @@ def run(
     """
     import pytest
 
-    from tinyfly_hil import plugin
-
     with open_target(port, policy) as target:  # say at once, in one line, what would fail every test
         name, crc = f"{target.identity.target} ({port})", target.identity.policy_crc
+    build = built_for(port, policy)
     collector = _Collector(progress)
     arguments = [
         str(TESTS),
@@ -66,17 +70,20 @@ def run(
         str(TESTS),
     ]
     arguments += ["-p", "no:terminal", "-p", "no:cacheprovider", "-W", "error", "--import-mode=importlib"]
+    arguments += ["-p", "tinyfly_hil.plugin", "-p", "xdist"]
+    if workers is None:
+        workers = min(_cores(), WORKERS_MAX) if build and not select else 0
+    arguments += ["-n", str(workers)]
     arguments += [] if thorough else ["--quick"]
     arguments += ["--junitxml", str(junit)] if junit else []
     arguments += ["--log", str(log)] if log else []
     arguments += ["-k", select] if select else []
     with _alone():
-        code = pytest.main(arguments, plugins=[plugin, collector])
+        code = pytest.main(arguments, plugins=[collector])
     if code == pytest.ExitCode.INTERRUPTED:
         raise KeyboardInterrupt
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         raise UserError(f"the suite did not run (pytest exit code {int(code)}): {collector.trouble}")
-    build = built_for(port, policy)
     return {
         "target": name,
         "policy_crc": crc,
@@ -106,6 +113,9 @@ class _Collector:
     def pytest_collection_finish(self, session: Any) -> None:
         self._total = len(session.items)
 
+    def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
+        self._total = len(ids)  # every worker collects all
+
     def pytest_collectreport(self, report: Any) -> None:
         if report.failed:
             self.trouble = report.longreprtext
@@ -125,6 +135,10 @@ class _Collector:
             if self._progress:
                 counts = {"passed": float(self.passed), "failed": float(len(self.failures))}
                 self._progress(self._done / max(self._total, 1), counts)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextlib.contextmanager

@@ -211,7 +211,7 @@ def open_target(port: str, policy: Path) -> Iterator[Target]:
     with ExitStack() as stack:
         if built is not None:
             source = Source(port, built, stack.enter_context(ExitStack()))
-            link = Link(source.start(), emulator.ANSWER_S)
+            link = Link(source.start(), emulator.ANSWER_S, ours=True)
             stack.callback(link.close)
             link.wait(lambda f: f.name == "boot", "the boot frame")
             target = Target(link, None, port, built, source)

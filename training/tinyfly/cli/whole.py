@@ -39,7 +39,7 @@ class Fly:
         result["evaluate"] = Evaluate(policy, episodes=EPISODES).run()
         say("compiling it for the STM32F405")
         result["build"] = Build(policy).run()
-        say("flying the emulated chip over serial")
+        say("flying the emulated chip over serial: the quick tests (make hil runs all)")
         result["hil"] = Hil(policy).run()
         say("writing the flight report")
         summary = write_atomically(policy.with_suffix(".hil.json"), json.dumps(result["hil"]).encode())
