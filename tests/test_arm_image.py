@@ -1,6 +1,8 @@
 """Running an ARM image's own functions from Python; here on our firmware, in the field on a Crazyflie's."""
 
+import re
 import shutil
+import struct
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -53,6 +55,30 @@ def test_struct_members_are_found_by_the_image_s_debug_information(image):
     assert image.call("tf_guard_check", state.address) & 0xFF == 0
     state["position.1"] = float("nan")
     assert image.call("tf_guard_check", state.address) & 0xFF != 0
+
+
+# All that the STM32F405's port writes: TIM2 and TIM5 count (CR1, EGR, PSC); the rest is clocks, the serial line
+# and its two pins, random numbers.
+WRITTEN = {base + register for base in (0x40000000, 0x40000C00) for register in (0x00, 0x14, 0x28)}
+WRITTEN |= {0x40007000, 0x40011008, 0x4001100C, 0x40023C00}  # PWR_CR; USART1 BRR, CR1; FLASH_ACR
+WRITTEN |= {0x40020000, 0x4002000C, 0x40020024}  # GPIOA MODER, PUPDR, AFRH
+WRITTEN |= {0x40023800 + register for register in (0x00, 0x04, 0x08, 0x30, 0x34, 0x40, 0x44, 0x74)}  # RCC
+
+
+@pytest.mark.parametrize("silicon", [False, True])
+def test_the_image_configures_no_motor(policy_path, silicon):
+    image = Image(build(policy_path, "emulated").elf)
+    if silicon:  # its cycle counter counts, its clocks get ready
+        image.write(0x40023800, struct.pack("<I", 1 << 17 | 1 << 25))
+        image.on_read(0xE0001004, struct.pack("<I", 7))
+    image.call("board_init")
+    words = np.frombuffer(image.read(0x40000000, 1 << 20), "<u4")
+    assert set(0x40000000 + 4 * np.flatnonzero(words)) <= WRITTEN
+    pins = np.frombuffer(image.read(0x40020000, 4), "<u4")[0]
+    assert pins == 2 << 18 | 2 << 20  # PA9 and PA10, the serial line; no other pin is an output
+    assert silicon == bool(words[(0x40023C00 - 0x40000000) // 4])  # the flash's wait states, for 168 MHz
+    names = [s for s in image.symbols if not s.startswith("tf_")]
+    assert not [s for s in names if re.search("pwm|motor|dshot|esc_", s, re.IGNORECASE)]
 
 
 def test_an_unknown_member_is_refused_by_name(image):

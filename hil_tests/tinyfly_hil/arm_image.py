@@ -82,6 +82,11 @@ class Image:
                         f"{self.path}: section {section.name} lies outside an STM32F405's memory"
                     ) from None
 
+    @property
+    def symbols(self) -> list[str]:
+        """Names of the functions and variables."""
+        return list(self._symbols)
+
     def address(self, symbol: str) -> int:
         """Address of a function or variable; UserError when the image has none of that name."""
         if symbol not in self._symbols:
@@ -93,6 +98,15 @@ class Image:
 
     def write(self, address: int, data: bytes) -> None:
         self._uc.mem_write(address, data)
+
+    def on_read(self, address: int, data: bytes) -> None:
+        """Let a peripheral's register read as ``data``, whatever the image writes there."""
+        import unicorn
+
+        def answer(uc: Any, access: int, at: int, size: int, value: int, user: Any) -> None:
+            uc.mem_write(address, data)
+
+        self._uc.hook_add(unicorn.UC_HOOK_MEM_READ, answer, begin=address, end=address + len(data) - 1)
 
     def set(self, symbol: str, form: str, *values: float) -> None:
         """Write a variable; ``form`` as in `struct`."""

@@ -6,7 +6,6 @@ over its serial port who it is. A Crazyflie is flashed over the air by Bitcraze'
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import threading
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from tinyfly.policy import Policy
 from tinyfly_hil import crazyflie
 from tinyfly_hil.build import lock, occupied, pio
 from tinyfly_hil.target import open_target
+from tinyfly_hil.tools import require
 
 PROPS_OFF = (
     "Take the propellers off. Put them back on only after `tinyfly hil` has passed on this very board."
@@ -70,10 +70,7 @@ def flash(
 
 
 def _flash_board(policy_path: Path, port: str, target: str, say: Callable[[str], None]) -> Path:
-    if shutil.which("openocd") is None:
-        raise UserError(
-            "openocd is missing (it writes the flash through an ST-Link): sudo apt-get install openocd"
-        )
+    require("openocd")
     say(f"flashing {target} with {policy_path}")
     with lock():
         image = pio(policy_path, target, "-t", "upload")
@@ -90,9 +87,7 @@ def _flash_crazyflie(
         raise UserError(f"--radio {uri}: expected a Crazyflie's URI, as radio://0/80/2M")
     if base is None:
         raise UserError("--radio needs --crazyflie-base DIR, your checkout of crazyflie-firmware")
-    loader = shutil.which("cfloader")
-    if loader is None:
-        raise UserError("cfloader is missing (it flashes over the air): .venv/bin/pip install cfclient")
+    loader = require("cfloader")
     image = crazyflie.build(policy_path, base).elf
     say(f"flashing {uri} with {image.with_suffix('.bin')}")
     command = [loader, "flash", str(image.with_suffix(".bin")), "stm32-fw", "-w", uri]

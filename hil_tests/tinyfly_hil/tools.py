@@ -20,10 +20,13 @@ class Tool:
     apt: str
     brew: str
     required: bool = True
+    pip: str = ""  # a Python program: the same everywhere
 
     @property
     def install(self) -> str:
         """The command that installs it here."""
+        if self.pip:
+            return f"pip install {self.pip}"
         return (
             f"brew install {self.brew}"
             if platform.system() == "Darwin"
@@ -46,6 +49,8 @@ _TOOLS = (
     Tool("qemu-system-arm", "emulates the microcontroller", "qemu-system-arm", "qemu"),
     Tool("cc", "compiles the host target", "gcc libc6-dev", "gcc"),
     Tool("cppcheck", "static analysis: pio check", "cppcheck", "cppcheck", required=False),
+    Tool("openocd", "flash --port, through an ST-Link", "openocd", "openocd", required=False),
+    Tool("cfloader", "flash --radio, over the air", "", "", required=False, pip="cfclient"),
     Tool("clang", "fuzzing and a second compiler: make prove", _PROVE, "llvm", required=False),
 )
 TOOLS = {tool.program: tool for tool in _TOOLS}
