@@ -57,7 +57,7 @@ def test_struct_members_are_found_by_the_image_s_debug_information(image):
     assert image.call("tf_guard_check", state.address) & 0xFF != 0
 
 
-# All that the STM32F405's port writes: TIM2 and TIM5 count (CR1, EGR, PSC); the rest is clocks, random numbers,
+# All that the STM32F405 port writes: TIM2 and TIM5 count (CR1, EGR, PSC); the rest is clocks, random numbers,
 # the serial line and its two pins.
 WRITTEN = {base + register for base in (0x40000000, 0x40000C00) for register in (0x00, 0x14, 0x28)}
 WRITTEN |= {0x40007000, 0x40011008, 0x4001100C, 0x40023C00}  # PWR_CR; USART1 BRR, CR1; FLASH_ACR
