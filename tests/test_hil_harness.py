@@ -15,7 +15,7 @@ import pytest
 from tinyfly.errors import UserError
 from tinyfly.network import Layer
 from tinyfly.policy import Policy
-from tinyfly_hil import emulator, protocol, target
+from tinyfly_hil import campaign, emulator, protocol, target
 from tinyfly_hil.bridge import serial_line
 from tinyfly_hil.link import TargetError
 from tinyfly_hil.protocol import Decoder, encode
@@ -201,6 +201,36 @@ def test_the_imitated_line_tears_frames_apart_and_keeps_to_its_rate():
         assert b"".join(reads) == payload
         assert len(reads) > 10
         assert time.monotonic() - start > len(payload) * 10 / 921_600
+
+
+# ---------------------------------------------------------------- campaigns
+
+
+def test_a_campaign_finds_the_same_on_one_core_and_on_two(policy_path, monkeypatch):
+    found = []
+    for n in (1, 2):
+        monkeypatch.setattr(campaign, "cores", lambda n=n: n)
+        found.append(campaign.run(policy_path, "host", 6).to_json())
+    assert found[0] == found[1]
+    assert found[0]["flights"] == sum(found[0]["ends"].values()) == 6
+
+
+def test_a_chip_that_falls_silent_in_a_campaign_is_a_failure_and_gets_its_power_anew(
+    policy_path, monkeypatch
+):
+    tried = []
+
+    def silent_once(target, sequence, seed):
+        tried.append(sequence)
+        if len(tried) == 1:
+            raise TargetError("silence")
+        return campaign.Outcome([], "flying", "none")
+
+    monkeypatch.setattr(campaign, "attempt", silent_once)
+    monkeypatch.setattr(campaign, "cores", lambda: 1)
+    found = campaign.run(policy_path, "host", 2).to_json()
+    assert found["ends"] == {"lost (no answer)": 1, "flying (none)": 1}
+    assert found["failures"][0]["broken"] == ["silence", "it did not happen again"]
 
 
 # ---------------------------------------------------------------- the suite as `tinyfly hil` runs it

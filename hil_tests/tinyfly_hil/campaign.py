@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +19,8 @@ from tinyfly_hil import faults
 from tinyfly_hil.faults import CHIP, KINDS, Fault, Injector
 from tinyfly_hil.flight import FaultyChip, fly
 from tinyfly_hil.log import Recorder
-from tinyfly_hil.target import Target, open_target
+from tinyfly_hil.target import Target, TargetError, built_for, open_target
+from tinyfly_hil.tools import cores
 from tinyfly_hil.world import Scenario
 
 FLIGHT_S = 2.0
@@ -45,21 +50,32 @@ class Failure:
 
 @dataclass(slots=True)
 class Campaign:
-    """What a campaign found."""
+    """What a campaign found. Most flights have several kinds of fault, and count for each."""
 
     flights: int = 0
-    faults: Counter[str] = field(default_factory=Counter)  # how often each kind struck
     ends: Counter[str] = field(default_factory=Counter)  # how the flights ended: "state (reason)"
+    kinds: Counter[tuple[str, str]] = field(default_factory=Counter)  # (kind of fault, state at the end)
     failures: list[Failure] = field(default_factory=list)
 
+    def add(self, sequence: tuple[Fault, ...], outcome: Outcome, failure: Failure | None) -> None:
+        """Count one flight."""
+        self.flights += 1
+        self.ends[f"{outcome.state} ({outcome.reason})"] += 1
+        self.kinds.update((f.kind, outcome.state) for f in sequence)
+        if failure:
+            self.failures.append(failure)
+
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Plain values; a kind that struck in no flight has no row."""
         failures = [
             {"seed": f.seed, "faults": faults.show(f.shrunk), "broken": f.broken[:5], "command": f.command}
-            for f in self.failures
+            for f in sorted(self.failures, key=lambda f: f.seed)
         ]
-        counts = {"flights": self.flights, "faults": dict(self.faults), "ends": dict(self.ends)}
-        return {**counts, "failures": failures}
+        states = sorted({state for _, state in self.kinds})
+        rows = {kind: {state: self.kinds[kind, state] for state in states} for kind in KINDS}
+        rows = {kind: row for kind, row in rows.items() if any(row.values())}
+        ends = dict(self.ends.most_common())
+        return {"flights": self.flights, "ends": ends, "faults": rows, "failures": failures}
 
 
 def draw(seed: int) -> tuple[Fault, ...]:
@@ -95,6 +111,15 @@ def attempt(
     if honest and chip.watch.state == "flying" and end_s < FLIGHT_S - 1 and flight.error_m[-1] > RECOVERED_M:
         broken.append(f"{flight.error_m[-1]:.2f} m off, {FLIGHT_S - end_s:.1f} s after the last fault")
     return Outcome(broken, chip.watch.state, chip.watch.reason)
+
+
+def _survive(target: Target, sequence: tuple[Fault, ...], seed: int) -> Outcome:
+    """An attempt; a chip that no longer answers is an outcome too, and is given its power anew."""
+    try:
+        return attempt(target, sequence, seed)
+    except TargetError as e:
+        target.power_cycle()
+        return Outcome([str(e)], "lost", "no answer")
 
 
 def shrink(
@@ -133,20 +158,57 @@ def run(
     seed: int = 0,
     progress: Callable[[float, dict[str, float]], None] | None = None,
 ) -> Campaign:
-    """Fly ``count`` random fault sequences, seeds ``seed`` .. ``seed + count - 1``."""
+    """Fly ``count`` random fault sequences, seeds ``seed`` .. ``seed + count - 1``; emulators on every core.
+
+    A flight starts from a reset and depends on its seed alone: who flies it, and after what, plays no part.
+    """
     campaign = Campaign()
-    with open_target(port, policy) as target:
-        for k in range(seed, seed + count):
-            sequence = draw(k)
-            outcome = attempt(target, sequence, k)
-            campaign.flights += 1
-            campaign.faults.update(f.kind for f in sequence)
-            campaign.ends[f"{outcome.state} ({outcome.reason})"] += 1
-            if outcome.broken:
-                campaign.failures.append(_explain(target, sequence, k, policy, port))
+    workers = min(cores(), count) if built_for(port, policy) else 1
+    with _flights(policy, port, range(seed, seed + count), workers) as flights:
+        for k, outcome, failure in flights:
+            campaign.add(draw(k), outcome, failure)
             if progress:
                 progress(campaign.flights / count, {"failures": float(len(campaign.failures))})
     return campaign
+
+
+Found = tuple[int, Outcome, Failure | None]  # of one seed
+
+
+@contextmanager
+def _flights(policy: Path, port: str, seeds: range, workers: int) -> Iterator[Iterator[Found]]:
+    """The flights of these seeds as they end, by processes with a target each, or by this one."""
+    if workers == 1:
+        with open_target(port, policy) as target:
+            yield (_flight(target, k, policy, port) for k in seeds)
+        return
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _open, (policy, port))
+    try:
+        yield (flown.result() for flown in as_completed([pool.submit(_fly_seed, k) for k in seeds]))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_here: tuple[Target, Path, str, ExitStack]  # of a worker process: its target, open until it ends
+
+
+def _open(policy: Path, port: str) -> None:
+    global _here
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started us ends us
+    stack = ExitStack()
+    _here = stack.enter_context(open_target(port, policy)), policy, port, stack
+
+
+def _fly_seed(seed: int) -> Found:
+    target, policy, port, _ = _here
+    return _flight(target, seed, policy, port)
+
+
+def _flight(target: Target, seed: int, policy: Path, port: str) -> Found:
+    sequence = draw(seed)
+    outcome = _survive(target, sequence, seed)
+    failure = _explain(target, sequence, seed, outcome.broken, policy, port) if outcome.broken else None
+    return seed, outcome, failure
 
 
 def once(
@@ -162,8 +224,10 @@ def once(
     return outcome
 
 
-def _explain(target: Target, sequence: tuple[Fault, ...], seed: int, policy: Path, port: str) -> Failure:
-    shrunk = shrink(sequence, lambda s: bool(attempt(target, s, seed).broken))
-    broken = attempt(target, shrunk, seed).broken
+def _explain(
+    target: Target, sequence: tuple[Fault, ...], seed: int, broken: list[str], policy: Path, port: str
+) -> Failure:
+    shrunk = shrink(sequence, lambda s: bool(_survive(target, s, seed).broken))
+    broken = _survive(target, shrunk, seed).broken or [*broken, "it did not happen again"]
     command = f"tinyfly hil {policy} --port {port} --faults {faults.show(shrunk)} --seed {seed}"
     return Failure(seed, sequence, shrunk, broken, command)

@@ -15,6 +15,7 @@ from typing import Any
 
 from tinyfly.errors import UserError
 from tinyfly_hil.target import built_for, open_target
+from tinyfly_hil.tools import cores
 
 TESTS = Path(__file__).resolve().parents[1]
 WORKERS_MAX = 4  # the quick suite is a few seconds of work, a worker half a second of imports
@@ -72,7 +73,7 @@ def run(
     arguments += ["-p", "no:terminal", "-p", "no:cacheprovider", "-W", "error", "--import-mode=importlib"]
     arguments += ["-p", "tinyfly_hil.plugin", "-p", "xdist"]
     if workers is None:
-        workers = min(_cores(), WORKERS_MAX) if build and not select else 0
+        workers = min(cores(), WORKERS_MAX) if build and not select else 0
     arguments += ["-n", str(workers)]
     arguments += [] if thorough else ["--quick"]
     arguments += ["--junitxml", str(junit)] if junit else []
@@ -135,10 +136,6 @@ class _Collector:
             if self._progress:
                 counts = {"passed": float(self.passed), "failed": float(len(self.failures))}
                 self._progress(self._done / max(self._total, 1), counts)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import subprocess
@@ -65,6 +66,11 @@ def require(program: str) -> str:
     if program == "arm-none-eabi-gcc" and not has_newlib(path):
         raise UserError(f"newlib for arm-none-eabi-gcc is missing (the firmware's C library): {tool.install}")
     return path
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def has_newlib(gcc: str) -> bool:

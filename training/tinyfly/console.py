@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -41,13 +42,13 @@ def show_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]
 
 
 @contextmanager
-def progress(label: str) -> Iterator[Report]:
-    """A progress bar on stderr while the body runs; silent when stderr is not a terminal.
+def progress(label: str, every_s: float = math.inf) -> Iterator[Report]:
+    """A progress bar on stderr while the body runs; where stderr is no terminal, a line every ``every_s``.
 
     rich is imported only where there is somebody to see it: it costs a tenth of a short training.
     """
     if not sys.stderr.isatty():
-        yield lambda share, metrics: None
+        yield _lines(label, every_s)
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -63,10 +64,27 @@ def progress(label: str) -> Iterator[Report]:
         task = bar.add_task(label, total=1.0, metrics="")
 
         def report(share: float, metrics: dict[str, float]) -> None:
-            text = "  ".join(f"{name} {value:.3g}" for name, value in metrics.items())
-            bar.update(task, completed=share, metrics=text)
+            bar.update(task, completed=share, metrics=_text(metrics))
 
         yield report
+
+
+def _lines(label: str, every_s: float) -> Report:
+    begun = said = time.monotonic()
+
+    def report(share: float, metrics: dict[str, float]) -> None:
+        nonlocal said
+        now = time.monotonic()
+        if now - said >= every_s and share > 0:
+            said = now
+            left_s = (now - begun) * (1 - share) / share
+            say(f"{label} {share:.0%}, {left_s / 60:.1f} min left  {_text(metrics)}")
+
+    return report
+
+
+def _text(metrics: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:.3g}" for name, value in metrics.items())
 
 
 def _finite(value: Any) -> Any:

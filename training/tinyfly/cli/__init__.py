@@ -16,7 +16,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import tyro
 
-from tinyfly.cli.chips import Build, Export, Flash, Hil
+from tinyfly.cli.chips import Build, Export, Flash
+from tinyfly.cli.hil import Hil
 from tinyfly.cli.policies import Evaluate, Report, Train
 from tinyfly.cli.whole import Doctor, Fly
 from tinyfly.console import print_json, say

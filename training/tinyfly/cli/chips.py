@@ -1,4 +1,4 @@
-"""Commands that bring a policy to a chip and prove it there: export, build, hil, flash."""
+"""Commands that bring a policy to a chip: export, build, flash."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from tinyfly.cli.options import Json, PolicyFile, Result, count, millimetres
-from tinyfly.console import progress, say, show_table
+from tinyfly.cli.options import Json, PolicyFile, Result, count
+from tinyfly.console import say, show_table
 from tinyfly.errors import UserError
 
 if TYPE_CHECKING:
@@ -95,107 +95,6 @@ class Build:
 
 
 @dataclass(frozen=True)
-class Hil:
-    """Test the very binary: the simulator flies the chip over a serial port."""
-
-    policy: PolicyFile
-    port: str = "qemu"
-    """qemu, host, line:qemu, auto, a device such as /dev/ttyUSB0, or socket://HOST:PORT"""
-    image: Path | None = None
-    """fly a complete Crazyflie image (cf2.elf) in an ARM emulator instead; needs no port"""
-    thorough: bool = False
-    """also the tests with many flights: minutes instead of seconds"""
-    select: str = ""
-    """only tests whose names match, as pytest's -k"""
-    junit: Path | None = None
-    """write JUnit XML to this file"""
-    log: Path | None = None
-    """write a log of every test (with --faults: of the flight) into this folder"""
-    faults: str = ""
-    """fly once with these faults, such as drop=0.05,delay=30ms,nan=0.1@1s..2s"""
-    campaign: int = 0
-    """fly this many random fault sequences; a failure is shrunk and its command printed"""
-    seed: int = 0
-    """random seed of --faults and --campaign"""
-    replay: Path | None = None
-    """send a log again and name the first answer that differs in a bit"""
-    watch: bool = False
-    """show one figure-eight in the terminal while the chip flies it"""
-    json: Json = False
-
-    def run(self) -> Result:
-        modes = {
-            "--image": (self.image, self._fly_image),
-            "--faults": (self.faults, self._fly_faults),
-            "--campaign": (self.campaign, self._fly_campaign),
-            "--replay": (self.replay, self._replay),
-            "--watch": (self.watch, self._watch),
-        }
-        chosen = {flag: run for flag, (value, run) in modes.items() if value}
-        if len(chosen) > 1:
-            raise UserError(f"{' and '.join(chosen)} do not go together: choose one")
-        return next(iter(chosen.values()), self._run_suite)()
-
-    def _run_suite(self) -> Result:
-        from tinyfly_hil import suite
-
-        with progress("hil") as report:
-            return suite.run(
-                self.policy,
-                self.port,
-                thorough=self.thorough,
-                junit=self.junit,
-                log=self.log,
-                select=self.select,
-                progress=report,
-            )
-
-    def _fly_image(self) -> Result:
-        from tinyfly.policy import Policy
-        from tinyfly_hil import image
-
-        assert self.image is not None
-        return image.check(self.image, Policy.load(self.policy))
-
-    def _fly_faults(self) -> Result:
-        from tinyfly_hil import campaign, faults
-
-        log = self.log / "faults.npz" if self.log else None
-        outcome = campaign.once(self.policy, self.port, faults.parse(self.faults), self.seed, log)
-        return {"target": self.port, "faults": self.faults, **asdict(outcome), "failed": len(outcome.broken)}
-
-    def _fly_campaign(self) -> Result:
-        from tinyfly_hil import campaign
-
-        with progress("campaign") as report:
-            found = campaign.run(self.policy, self.port, self.campaign, self.seed, report).to_json()
-        return {"target": self.port, **found, "failed": len(found["failures"])}
-
-    def _replay(self) -> Result:
-        from tinyfly_hil import log
-
-        assert self.replay is not None
-        different = log.play(self.replay, self.policy, self.port)
-        result = {"target": self.port, "replay": str(self.replay), "failed": int(different is not None)}
-        return result | {"difference": asdict(different) if different else None}
-
-    def _watch(self) -> Result:
-        from tinyfly_hil.live import watch_flight
-
-        return watch_flight(self.policy, self.port)
-
-    @staticmethod
-    def show(r: Result) -> None:
-        if "passed" in r:
-            show_table(f"hardware in the loop: {r['target']}", ("what", "figure"), hil_rows(r))
-            for check, held in r.get("checks", {}).items():
-                print(f"{'ok    ' if held else 'FAILED'} {check}")
-            return
-        for name, value in r.items():
-            print(f"{name}: {value}")
-
-
-@dataclass(frozen=True)
 class Flash:
     """Flash a board or a Crazyflie, and verify over the link what runs there. PROPS OFF."""
 
@@ -218,20 +117,6 @@ class Flash:
     @staticmethod
     def show(r: Result) -> None:
         print(f"{r['where']} runs {r['policy']} (crc {r['policy_crc']:08x})")
-
-
-def hil_rows(r: Result) -> list[tuple[str, str]]:
-    """A suite's figures for people; what the target cannot give is left out."""
-    rows = [
-        ("hover error", r["hover_error_m"], millimetres),
-        ("figure-eight error", r["figure_eight_rmse_m"], millimetres),
-        ("instructions per control step", r["instructions_per_step"], count),
-        ("flash, bytes", r["flash_bytes"], count),
-        ("RAM, bytes", r["ram_bytes"], count),
-        ("worst serial round trip", r["round_trip_ms_max"], "{:.1f} ms".format),
-    ]
-    shown = [(what, form(value)) for what, value, form in rows if value is not None]
-    return [*shown, ("checks passed, failed", f"{r['passed']}, {r['failed']}")]
 
 
 def _others(proof: Result) -> str:

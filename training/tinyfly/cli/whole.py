@@ -9,7 +9,8 @@ from typing import Annotated
 
 import tyro
 
-from tinyfly.cli.chips import Build, Hil, hil_rows
+from tinyfly.cli.chips import Build
+from tinyfly.cli.hil import Hil, hil_rows
 from tinyfly.cli.options import Json, Result
 from tinyfly.cli.policies import Evaluate, Train
 from tinyfly.console import progress, say, show_table

@@ -1,0 +1,139 @@
+"""The command that proves a policy on its chip: hil, in all its modes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tinyfly.cli.options import Json, PolicyFile, Result, count, millimetres
+from tinyfly.console import progress, show_table
+from tinyfly.errors import UserError
+
+
+@dataclass(frozen=True)
+class Hil:
+    """Test the very binary: the simulator flies the chip over a serial port."""
+
+    policy: PolicyFile
+    port: str = "qemu"
+    """qemu, host, line:qemu, auto, a device such as /dev/ttyUSB0, or socket://HOST:PORT"""
+    image: Path | None = None
+    """fly a complete Crazyflie image (cf2.elf) in an ARM emulator instead; needs no port"""
+    thorough: bool = False
+    """also the tests with many flights: minutes instead of seconds"""
+    select: str = ""
+    """only tests whose names match, as pytest's -k"""
+    junit: Path | None = None
+    """write JUnit XML to this file"""
+    log: Path | None = None
+    """write a log of every test (with --faults: of the flight) into this folder"""
+    faults: str = ""
+    """fly once with these faults, such as drop=0.05,delay=30ms,nan=0.1@1s..2s"""
+    campaign: int = 0
+    """fly this many random fault sequences; a failure is shrunk and its command printed"""
+    seed: int = 0
+    """random seed of --faults and --campaign"""
+    replay: Path | None = None
+    """send a log again and name the first answer that differs in a bit"""
+    watch: bool = False
+    """show one figure-eight in the terminal while the chip flies it"""
+    json: Json = False
+
+    def run(self) -> Result:
+        modes = {
+            "--image": (self.image, self._fly_image),
+            "--faults": (self.faults, self._fly_faults),
+            "--campaign": (self.campaign, self._fly_campaign),
+            "--replay": (self.replay, self._replay),
+            "--watch": (self.watch, self._watch),
+        }
+        chosen = {flag: run for flag, (value, run) in modes.items() if value}
+        if len(chosen) > 1:
+            raise UserError(f"{' and '.join(chosen)} do not go together: choose one")
+        return next(iter(chosen.values()), self._run_suite)()
+
+    def _run_suite(self) -> Result:
+        from tinyfly_hil import suite
+
+        with progress("hil") as report:
+            return suite.run(
+                self.policy,
+                self.port,
+                thorough=self.thorough,
+                junit=self.junit,
+                log=self.log,
+                select=self.select,
+                progress=report,
+            )
+
+    def _fly_image(self) -> Result:
+        from tinyfly.policy import Policy
+        from tinyfly_hil import image
+
+        assert self.image is not None
+        return image.check(self.image, Policy.load(self.policy))
+
+    def _fly_faults(self) -> Result:
+        from tinyfly_hil import campaign, faults
+
+        log = self.log / "faults.npz" if self.log else None
+        outcome = campaign.once(self.policy, self.port, faults.parse(self.faults), self.seed, log)
+        return {"target": self.port, "faults": self.faults, **asdict(outcome), "failed": len(outcome.broken)}
+
+    def _fly_campaign(self) -> Result:
+        from tinyfly_hil import campaign
+
+        with progress("campaign", every_s=30.0) as report:
+            found = campaign.run(self.policy, self.port, self.campaign, self.seed, report).to_json()
+        return {"target": self.port, **found, "failed": len(found["failures"])}
+
+    def _replay(self) -> Result:
+        from tinyfly_hil import log
+
+        assert self.replay is not None
+        different = log.play(self.replay, self.policy, self.port)
+        result = {"target": self.port, "replay": str(self.replay), "failed": int(different is not None)}
+        return result | {"difference": asdict(different) if different else None}
+
+    def _watch(self) -> Result:
+        from tinyfly_hil.live import watch_flight
+
+        return watch_flight(self.policy, self.port)
+
+    @staticmethod
+    def show(r: Result) -> None:
+        if "passed" in r:
+            show_table(f"hardware in the loop: {r['target']}", ("what", "figure"), hil_rows(r))
+            for check, held in r.get("checks", {}).items():
+                print(f"{'ok    ' if held else 'FAILED'} {check}")
+            return
+        if "flights" in r:
+            show_campaign(r)
+            return
+        for name, value in r.items():
+            print(f"{name}: {value}")
+
+
+def hil_rows(r: Result) -> list[tuple[str, str]]:
+    """A suite's figures for people; what the target cannot give is left out."""
+    rows = [
+        ("hover error", r["hover_error_m"], millimetres),
+        ("figure-eight error", r["figure_eight_rmse_m"], millimetres),
+        ("instructions per control step", r["instructions_per_step"], count),
+        ("flash, bytes", r["flash_bytes"], count),
+        ("RAM, bytes", r["ram_bytes"], count),
+        ("worst serial round trip", r["round_trip_ms_max"], "{:.1f} ms".format),
+    ]
+    shown = [(what, form(value)) for what, value, form in rows if value is not None]
+    return [*shown, ("checks passed, failed", f"{r['passed']}, {r['failed']}")]
+
+
+def show_campaign(r: Result) -> None:
+    """A campaign's counts by fault and by the chip's state at the end, and what did not hold."""
+    states = list(next(iter(r["faults"].values())))
+    rows = [[kind, *(count(row[state]) for state in states)] for kind, row in r["faults"].items()]
+    title = f"{count(r['flights'])} flights on {r['target']}, {r['failed']} failures; one to four faults each"
+    show_table(title, ["fault", *states], rows)
+    show_table("how they ended", ("state (reason)", "flights"), ((e, count(n)) for e, n in r["ends"].items()))
+    for failure in r["failures"]:
+        print(f"{failure['broken'][0]}\n  {failure['command']}")
