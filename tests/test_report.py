@@ -198,14 +198,13 @@ def test_foreign_airframe_in_the_file_is_refused_with_the_way_out(policy: Policy
 def test_hil_result_that_does_not_read_is_refused(policy: Policy, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "hil.json"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=r"hil\.json is neither"):
+    with pytest.raises(UserError, match=r"hil\.json is not the JSON"):
         read_hil(path, policy)
 
 
-def test_log_of_another_policy_is_refused(policy: Policy, tmp_path: Path) -> None:
-    log = tmp_path / "flight.npz"
-    columns = {"sent": np.array(["00"]), "received": np.array([""]), "error_m": np.array([0.25])}
-    np.savez_compressed(log, meta=json.dumps({"policy_crc": policy.crc32()}), **columns)
-    assert "0.25" in hil_html(read_hil(log, policy))
+def test_summary_of_another_policy_is_refused(policy: Policy, tmp_path: Path) -> None:
+    path = tmp_path / "hil.json"
+    path.write_text(json.dumps({"policy_crc": policy.crc32(), "hover_error_m": 0.25}))
+    assert "0.25" in hil_html(read_hil(path, policy))
     with pytest.raises(UserError, match="another policy"):
-        read_hil(log, random_policy(paper_contract(), seed=1))
+        read_hil(path, random_policy(paper_contract(), seed=1))

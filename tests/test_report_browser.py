@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tinyfly.report import robustness, write_report
+from tinyfly.report.hil import ChipFlight
 
 webdriver = pytest.importorskip("selenium.webdriver")
 pytest.importorskip("plotly")
@@ -21,6 +23,15 @@ FLAGS = (
     "--disable-background-networking --disable-component-update --disable-sync --disable-quic "
     "--window-size=800,600"
 )
+
+
+def chip_flight() -> ChipFlight:
+    """Two seconds; the sensors say nothing in the last."""
+    states = np.tile([0.0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0], (201, 1))
+    states[100:] = np.nan
+    return ChipFlight(
+        "hover", "it hovers", 0.01, states, np.zeros((201, 3)), np.ones((201, 4)), "flying", False
+    )
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +55,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
             ("EPISODES", 2),
         ):
             patch.setattr(robustness, name, few)
-        report: Path = write_report(flies, compare=[falls], episodes=20, latency_ms=0)
+        report: Path = write_report(
+            flies, compare=[falls], episodes=20, latency_ms=0, chip_flights=[chip_flight()]
+        )
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
     for flag in (*FLAGS.split(), f"--user-data-dir={folder / 'profile'}"):
@@ -83,8 +96,9 @@ def test_page_asks_the_network_for_nothing(page: Any) -> None:
 
 def test_every_flight_can_be_chosen(page: Any) -> None:
     buttons = page.find_elements("css selector", "[data-flight]")
-    assert [b.text for b in buttons[:3]] == ["Hover", "Recovery", "Figure-eight 5.5 s"]
-    assert len(buttons) == 3 + 5
+    names = ["Hover", "Recovery", "Figure-eight 5.5 s", "Chip: hover, 2.0 s"]
+    assert [b.text for b in buttons[:4]] == names
+    assert len(buttons) == 4 + 5
     for button in buttons:
         button.click()
         assert button.get_attribute("aria-pressed") == "true"

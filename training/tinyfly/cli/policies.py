@@ -166,8 +166,8 @@ class Report:
     """HTML file to write, or a folder to name it in"""
     compare: tuple[Path, ...] = ()
     """up to three more policies to fly beside it"""
-    hil: Path | None = None
-    """log, or saved `tinyfly hil --json`, of a run in the loop"""
+    hil: tuple[Path, ...] = ()
+    """what `tinyfly hil` left: its --json output in a file, logs, or the folder of its --log"""
     figures: Path | None = None
     """also write every figure as PNG and SVG into this folder (needs matplotlib)"""
     airframe: str = ""
@@ -177,15 +177,22 @@ class Report:
     json: Json = False
 
     def run(self) -> Result:
+        from tinyfly.policy import Policy
         from tinyfly.report import write_report
+        from tinyfly_hil import scenes
 
         out = self.out if self.out.suffix else self.out / f"{self.policy.stem}.html"
+        logs = [p for p in self.hil if p.is_dir() or p.suffix == ".npz"]
+        summaries = [p for p in self.hil if p not in logs]
+        if len(summaries) > 1:
+            raise UserError(f"{summaries[1]} is a second summary: a report shows one, and any number of logs")
         with progress("report") as report:
             path = write_report(
                 self.policy,
                 out,
                 compare=self.compare,
-                hil=self.hil,
+                hil=summaries[0] if summaries else None,
+                chip_flights=scenes.flights(logs, Policy.load(self.policy)) if logs else (),
                 figures=self.figures,
                 airframe=self.airframe or None,
                 episodes=self.episodes,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinyfly.console import Report
 from tinyfly.errors import UserError
 from tinyfly.policy import write_atomically
+
+if TYPE_CHECKING:
+    from tinyfly.report.hil import ChipFlight
 
 EPISODES = 1000
 LATENCY_MS = 10.0  # what a radio and an estimator cost
@@ -20,6 +23,7 @@ def write_report(
     *,
     compare: Sequence[str | Path] = (),
     hil: str | Path | None = None,
+    chip_flights: Sequence[ChipFlight] = (),
     figures: str | Path | None = None,
     airframe: str | None = None,
     episodes: int = EPISODES,
@@ -34,7 +38,8 @@ def write_report(
         policy: the policy file.
         out: the HTML file; beside the policy under its name when None.
         compare: more policies for the same scenes and figures, at most three.
-        hil: a log or the JSON summary of a hardware-in-the-loop run of ``policy``.
+        hil: the JSON summary of a hardware-in-the-loop run of ``policy``.
+        chip_flights: what the chip has flown, as `tinyfly_hil.scenes` reads it from logs.
         figures: folder for the figures as PNG and SVG; needs matplotlib.
         airframe: a name or TOML file; the one in the policy file when None.
         episodes: 10 to 1000 thrown episodes.
@@ -59,7 +64,8 @@ def write_report(
     if figures:
         from tinyfly.report.figures import save_figures
     data, texts = contents.gather(subjects, chosen, episodes, latency_ms, seed, evaluation, progress)
-    page = render(data, {**texts, "hil_html": hil_html(result)})
+    data["flights"] += [f.on_stage(f"chip-{i}") for i, f in enumerate(chip_flights, 1)]
+    page = render(data, {**texts, "hil_html": hil_html(result, chip_flights)})
     if figures:
         save_figures(data, Path(figures))
     return write_atomically(Path(out) if out else Path(policy).with_suffix(".html"), page.encode())

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
+import numpy as np
+
 from tinyfly.airframe import Airframe
 from tinyfly.console import Report
 from tinyfly.evaluate import SCENARIOS, evaluate
@@ -114,12 +116,15 @@ def _stage(flown: dict[str, list[Flown]]) -> list[dict[str, Any]]:
 
 
 def _curve(index: int, rows: Sequence[Row]) -> dict[str, Any]:
-    return {
-        "policy": index,
-        "wall_s": [row.wall_s for row in rows],
-        "loss": [row.loss for row in rows],
-        "error_mm": [1e3 * row.error_m for row in rows],
-    }
+    loss, error_mm = [row.loss for row in rows], [1e3 * row.error_m for row in rows]
+    smooth = {"loss_smooth": _running_median(loss), "error_mm_smooth": _running_median(error_mm)}
+    wall_s = [row.wall_s for row in rows]
+    return {"policy": index, "wall_s": wall_s, "loss": loss, "error_mm": error_mm, **smooth}
+
+
+def _running_median(values: Sequence[float], half: int = 7) -> list[float]:
+    """Over up to 2 half + 1 updates: each of them is a few vehicles' short flights, and jumps about."""
+    return [float(np.median(values[max(0, i - half) : i + half + 1])) for i in range(len(values))]
 
 
 def _texts(
@@ -224,7 +229,8 @@ def _learning(subjects: Sequence[Subject]) -> str:
         text = "not recorded" if not _number(steps) else f"{float(steps) / 1e6:.2f} M environment steps"
         rows.append((s.name, text + (f" in {s.curve[-1].wall_s:.2f} s" if s.curve else "")))
     missing = ", ".join(s.name for s in subjects if not s.curve)
-    return facts(rows) + (note(f"No learning curve beside the file of {missing}.") if missing else "")
+    about = note("Thin: every update. Thick: running median of 15.") if any(s.curve for s in subjects) else ""
+    return facts(rows) + about + (note(f"No learning curve beside the file of {missing}.") if missing else "")
 
 
 def _provenance(subjects: Sequence[Subject]) -> str:
@@ -239,7 +245,7 @@ def _provenance(subjects: Sequence[Subject]) -> str:
             ("rate", f"{p.contract.rate_hz:g} Hz"),
             ("trained on airframe", str(p.airframe.get("name"))),
         ]
-        rows += [(k.replace("_", " "), _text(v)) for k, v in p.provenance.items()]
+        rows += [(k.replace("_", " "), _text(v)) for k, v in p.provenance.items() if v not in (None, [], "")]
         parts.append(facts(rows))
     return "".join(parts)
 

@@ -141,30 +141,28 @@ def _track(flown: Flown, policy: int, episode: int, every: int) -> dict[str, Any
     """One vehicle's way, NaN from where it was lost."""
     assert flown.flight.states is not None
     states = np.concatenate([flown.start[None, :, episode], flown.flight.states[:, :, episode]]).astype(float)
-    error = states[:, POSITION] - flown.reference[:, REFERENCE_POSITION]
     motors = np.concatenate([flown.actions[:, :, episode], flown.actions[-1:, :, episode]])
-    w = states[:, QUATERNION.start]
-    x, y = states[:, QUATERNION.start + 1], states[:, QUATERNION.start + 2]
-    tilt = np.degrees(np.arccos(np.clip(1 - 2 * (x * x + y * y), -1, 1)))
-    columns = np.column_stack(
-        [
-            states[:, POSITION],
-            w,
-            states[:, QUATERNION][:, 1:],
-            (motors + 1) / 2,
-            1e3 * np.linalg.norm(error, axis=1),
-            tilt,
-        ]
-    )
-    columns[np.arange(len(columns)) * flown.flight.dt_s >= flown.lost_s[episode]] = np.nan
-    rows = columns[::every].T
+    states[np.arange(len(states)) * flown.flight.dt_s >= flown.lost_s[episode]] = np.nan
+    reference = flown.reference[:, REFERENCE_POSITION]
+    return {"policy": policy, **track(states[::every], reference[::every], (motors[::every] + 1) / 2)}
+
+
+def track(states: Array, reference: Array, motors: Array) -> dict[str, Any]:
+    """What page.js draws of one vehicle; where its state is NaN there is none.
+
+    Args:
+        states: (T, 7 or more) rows of `state`: position, quaternion.
+        reference: (T, 3) positions.
+        motors: (T, 4) commands, fraction of full speed.
+    """
+    position, (w, x, y, z) = states[:, POSITION], states[:, QUATERNION].T
+    gone = np.isnan(position).any(1)
     return {
-        "policy": policy,
-        "position": _rounded(rows[0:3], 4),
-        "quaternion": _rounded(rows[3:7], 4),
-        "motor": _rounded(rows[7:11], 3),
-        "error_mm": _rounded(rows[11], 2),
-        "tilt_deg": _rounded(rows[12], 1),
+        "position": _rounded(position.T, 4),
+        "quaternion": _rounded(np.stack([w, x, y, z]), 4),
+        "motor": _rounded(np.where(gone, np.nan, motors.T), 3),
+        "error_mm": _rounded(1e3 * np.linalg.norm(position - reference, axis=1), 2),
+        "tilt_deg": _rounded(np.degrees(np.arccos(np.clip(1 - 2 * (x * x + y * y), -1, 1))), 1),
     }
 
 

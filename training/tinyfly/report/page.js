@@ -81,7 +81,7 @@ function bounds(flight) {
   });
   const size = Math.max(0.5, ...range.map(([low, high]) => high - low));
   return { size, range: range.map(([low, high]) => {
-    const middle = (low + high) / 2, half = Math.max((high - low) / 2, 0.25 * size) + 0.12 * size;
+    const middle = (low + high) / 2, half = Math.max((high - low) / 2, 0.22 * size) + 0.06 * size;
     return [middle - half, middle + half];
   }) };
 }
@@ -289,10 +289,11 @@ function drawLearning() {
   for (const [id, key, title] of [["curve-loss", "loss", "training loss"], ["curve-error", "error_mm", "error in training, mm"]]) {
     $(id).hidden = !data.learning.length;
     if ($(id).hidden) continue;
-    const curves = data.learning.map((c) => ({
-      x: c.wall_s, y: c[key], mode: "lines", line: { color: policyColor(c.policy), width: 2 },
-      hovertemplate: `${several ? plain(data.policies[c.policy]) + " " : ""}%{x:.2f} s: %{y:.3g}<extra></extra>`,
-    }));
+    const curves = data.learning.flatMap((c) => [
+      { x: c.wall_s, y: c[key], mode: "lines", line: { color: faded(policyColor(c.policy), 0.35), width: 1 }, hoverinfo: "skip" },
+      { x: c.wall_s, y: c[key + "_smooth"], mode: "lines", line: { color: policyColor(c.policy), width: 2.2 },
+        hovertemplate: `${several ? plain(data.policies[c.policy]) + " " : ""}%{x:.2f} s: %{y:.3g}<extra></extra>` },
+    ]);
     Plotly.react(id, curves, layout({
       xaxis: axis("wall time, s", { fixedrange: true, rangemode: "tozero" }),
       yaxis: axis(title, logarithmic()),
@@ -331,6 +332,11 @@ function flightButton(flight) {
 for (const flight of data.flights) (flight.worst ? $("worst") : $("choose")).append(flightButton(flight));
 $("play").onclick = () => play(!stage.playing);
 $("scrub").oninput = (event) => { play(false); seek((event.target.value / 1000) * duration(stage.flight)); };
+// Nothing in the scene answers to hovering. Plotly looks for points under the pointer all the same, and fails when the
+// flight is changed meanwhile; so it does not hear of a pointer without a button.
+for (const kind of ["mousemove", "mouseover", "mouseenter"]) {
+  $("scene").addEventListener(kind, (event) => { if (!event.buttons) event.stopPropagation(); }, true);
+}
 $("theme").onclick = () => setTheme(root.dataset.theme === "dark" ? "light" : "dark");
 dark.addEventListener("change", () => setTheme(dark.matches ? "dark" : "light"));
 window.addEventListener("beforeprint", () => { stage.screenTheme = root.dataset.theme; setTheme("light"); });
