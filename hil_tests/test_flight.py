@@ -16,24 +16,25 @@ def eight(period_s, duration_s=None):
     return Scenario(f"figure-eight {period_s:g} s", duration_s or 2 + period_s, "figure_eight", shape)
 
 
-def flown(target, policy, scenario):
-    """The chip's flight, and its prediction."""
-    return fly(scenario, Chip(target)), fly(scenario, Twin(policy))
+@pytest.fixture
+def flown(target, policy, kernel_of):
+    """Flies a scenario: the chip's flight, and its prediction."""
+    return lambda scenario: (fly(scenario, Chip(target)), fly(scenario, Twin(policy, kernel_of(target).act)))
 
 
 def motors(flight):
     return np.array(flight.motors)
 
 
-def test_a_thrown_start_ends_in_a_hover_as_predicted_to_the_bit(target, policy, figure):
-    flight, prediction = flown(target, policy, thrown(0, name="thrown"))
+def test_a_thrown_start_ends_in_a_hover_as_predicted_to_the_bit(flown, figure):
+    flight, prediction = flown(thrown(0, name="thrown"))
     figure("hover_error_m", flight.hover_error_m)
     assert flight.hover_error_m < HOVER_M
     assert (motors(flight) == motors(prediction)).all()
 
 
-def test_a_figure_eight_made_on_the_chip_is_followed_as_predicted(target, policy, figure):
-    flight, prediction = flown(target, policy, eight(5.5))
+def test_a_figure_eight_made_on_the_chip_is_followed_as_predicted(flown, figure):
+    flight, prediction = flown(eight(5.5))
     figure("figure_eight_rmse_m", flight.rmse_m)
     assert flight.rmse_m < TRACKING_M
     assert flight.rmse_m < MARGIN * prediction.rmse_m + MARGIN_M
@@ -42,15 +43,15 @@ def test_a_figure_eight_made_on_the_chip_is_followed_as_predicted(target, policy
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("period_s", [4.0, 7.0])
-def test_figure_eights_at_other_speeds(target, policy, period_s):
-    flight, prediction = flown(target, policy, eight(period_s))
+def test_figure_eights_at_other_speeds(flown, period_s):
+    flight, prediction = flown(eight(period_s))
     assert flight.rmse_m < MARGIN * prediction.rmse_m + MARGIN_M
 
 
 @pytest.mark.thorough
-def test_waypoints_are_reached_and_held(target, policy):
+def test_waypoints_are_reached_and_held(flown):
     scenario = Scenario("waypoints", 6.0, "waypoints", (1.0, 3, 0.5, 0, 0, 0.5, 0.5, 0.2, 0, 0, 0.3))
-    flight, prediction = flown(target, policy, scenario)
+    flight, prediction = flown(scenario)
     assert flight.hover_error_m < HOVER_M
     assert flight.rmse_m < MARGIN * prediction.rmse_m + MARGIN_M
 
@@ -67,19 +68,19 @@ CONDITIONS = {
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("condition", CONDITIONS)
-def test_hover_under(target, policy, condition):
+def test_hover_under(flown, condition):
     scenario = thrown(1, angle_deg=45, name=condition, **CONDITIONS[condition])
-    flight, prediction = flown(target, policy, scenario)
+    flight, prediction = flown(scenario)
     assert (motors(flight) == motors(prediction)).all()
     assert flight.hover_error_m < HOVER_M
 
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("batch", range(5))
-def test_fifty_throws_are_caught(target, policy, batch):
+def test_fifty_throws_are_caught(target, flown, batch):
     for seed in range(10 * batch, 10 * batch + 10):
         target.restart()
-        flight, prediction = flown(target, policy, thrown(100 + seed, duration_s=3.0))
+        flight, prediction = flown(thrown(100 + seed, duration_s=3.0))
         assert (motors(flight) == motors(prediction)).all(), f"throw {100 + seed}"
         assert flight.error_m[-1] < HOVER_M, f"throw {100 + seed}"
 

@@ -50,9 +50,9 @@ def test_a_restart_brings_the_initial_values_back(image):
 def test_struct_members_are_found_by_the_image_s_debug_information(image):
     state = image.struct("tf_state_t", "tf_guard_check")
     state["quaternion.0"], state["velocity.2"] = 1.0, -2.5
+    assert image.call("tf_guard_check", state.address) & 0xFF == 0
     raw = np.frombuffer(image.read(state.address, 13 * 4), "<f4")
     assert (raw[3], raw[9]) == (1.0, -2.5) and np.count_nonzero(raw) == 2
-    assert image.call("tf_guard_check", state.address) & 0xFF == 0
     state["position.1"] = float("nan")
     assert image.call("tf_guard_check", state.address) & 0xFF != 0
 

@@ -9,6 +9,7 @@ from policies import random_policy
 from tinyfly.contract import paper_contract
 from tinyfly.errors import UserError
 from tinyfly_hil import build as module
+from tinyfly_hil import crazyflie
 from tinyfly_hil.build import build, occupied
 
 
@@ -39,7 +40,7 @@ def test_another_policy_is_another_image(path, tmp_path, monkeypatch):
     build(path, "emulated")
     asked = []
 
-    def pio(policy_path, target):
+    def pio(policy_path, target, kernel=None):
         asked.append(policy_path)
         raise UserError("enough")
 
@@ -49,6 +50,29 @@ def test_another_policy_is_another_image(path, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="enough"):
         build(other, "emulated")
     assert asked == [other]
+
+
+def test_an_image_in_integers_is_another_image_and_half_the_constants(path):
+    built = build(path, "emulated", kernel="int16")
+    assert (built.kernel, build(path, "emulated").kernel) == ("int16", "float32")
+    assert built.flash_bytes < build(path, "emulated").flash_bytes
+
+
+def test_an_unknown_kernel_is_refused_with_the_known_ones(path):
+    with pytest.raises(UserError, match="unknown kernel 'int4': expected float32, int16, int8"):
+        build(path, "emulated", kernel="int4")
+
+
+@pytest.mark.parametrize(
+    ("widths", "kernel"), [((16,), "float32"), ((64, 64), "int16"), ((128, 128), "int8")]
+)
+def test_a_crazyflie_flies_the_most_exact_arithmetic_that_fits(widths, kernel):
+    assert crazyflie.kernel_that_fits(random_policy(paper_contract(), widths)) == kernel
+
+
+def test_a_network_too_large_for_a_crazyflie_is_refused():
+    with pytest.raises(UserError, match="not even as int8: train a smaller network"):
+        crazyflie.kernel_that_fits(random_policy(paper_contract(), (256, 256)))
 
 
 def test_the_image_can_be_copied_out(path, tmp_path):

@@ -37,25 +37,29 @@ def test_integer_tanh_is_within_its_bound_for_every_argument() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(
+    weight_bits=st.sampled_from([16, 8]),
     widths=st.lists(st.integers(1, 256), max_size=3).map(tuple),
     scale=st.floats(0.01, 20),
     largest=st.floats(0.01, 1000),
 )
 def test_what_is_not_refused_cannot_overflow_whatever_the_inputs(
-    widths: tuple[int, ...], scale: float, largest: float
+    weight_bits: int, widths: tuple[int, ...], scale: float, largest: float
 ) -> None:
     policy = random_policy(paper_contract(), widths)
     scaled = tuple(Layer(x.weight * np.float32(scale), x.bias) for x in policy.layers)
     policy = Policy.create(policy.contract, scaled, policy.airframe, policy.provenance)
     try:
-        network = quantise(policy, np.full((policy.contract.size, 1), largest, np.float32))
+        recorded = np.full((policy.contract.size, 1), largest, np.float32)
+        network = quantise(policy, recorded, weight_bits)
     except UserError:
         assert scale * largest > 10  # a large network on large inputs
         return
     for layer in network.layers:
         most = np.abs(layer.bias.astype(np.int64)) + 32768 * np.abs(layer.weight.astype(np.int64)).sum(axis=1)
         assert most.max() < 2**31
-        assert layer.shift >= 16
+        assert layer.shift >= 0
+        if layer.scale is not None:
+            assert ((most * layer.scale.astype(np.int64)) >> layer.shift).max() < 2**31
     assert largest * 2.0**network.input_bits < 32768
 
 
@@ -63,8 +67,9 @@ def test_weights_that_no_scale_holds_are_refused_by_layer() -> None:
     policy = random_policy(ODD, (8,))
     huge = Layer(policy.layers[1].weight * np.float32(1e6), policy.layers[1].bias)
     policy = Policy.create(ODD, (policy.layers[0], huge), policy.airframe, policy.provenance)
-    with pytest.raises(UserError, match="layer 1 saturates"):
-        quantise(policy, flown(policy))
+    for weight_bits in (16, 8):
+        with pytest.raises(UserError, match=f"int{weight_bits}: layer 1 saturates"):
+            quantise(policy, flown(policy), weight_bits)
 
 
 def test_recorded_flights_of_another_contract_are_refused(policy: Policy) -> None:
@@ -72,18 +77,19 @@ def test_recorded_flights_of_another_contract_are_refused(policy: Policy) -> Non
         quantise(policy, np.zeros((7, 10), np.float32))
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
+    weight_bits=st.sampled_from([16, 8]),
     widths=st.lists(st.integers(1, 256), max_size=3).map(tuple),
     contract=st.sampled_from([ODD, paper_contract()]),
 )
 def test_compiled_integers_are_the_definition_and_near_the_policy(
-    widths: tuple[int, ...], contract: Contract
+    weight_bits: int, widths: tuple[int, ...], contract: Contract
 ) -> None:
     policy = random_policy(contract, widths)
-    files, (proof,) = export_integer(policy, flown(policy))  # compares bits with the definition
+    files, (proof,) = export_integer(policy, flown(policy), weight_bits)  # compares bits with the definition
     assert proof.max_error <= proof.bound
-    assert files == export_integer(policy, flown(policy))[0]
+    assert files == export_integer(policy, flown(policy), weight_bits)[0]
 
 
 def test_inputs_beyond_the_scale_saturate_and_nan_counts_as_zero() -> None:
@@ -113,9 +119,10 @@ void bench_split(void)
 @pytest.mark.parametrize(
     ("cpu", "flags"), [("M4F", "-O2"), ("M4F", "-O2 -DTF_PORTABLE_KERNEL"), ("M0", "-O2")]
 )
+@pytest.mark.parametrize("weight_bits", [16, 8])
 @pytest.mark.parametrize(("contract", "widths"), [(paper_contract(), (64, 13)), (ODD, (255,)), (ODD, ())])
 def test_the_chip_computes_the_definition_whole_or_split(
-    tmp_path: Path, cpu: str, flags: str, contract: Contract, widths: tuple[int, ...]
+    tmp_path: Path, cpu: str, flags: str, weight_bits: int, contract: Contract, widths: tuple[int, ...]
 ) -> None:
     pytest.importorskip("unicorn")
     if not shutil.which("arm-none-eabi-gcc"):
@@ -124,7 +131,7 @@ def test_the_chip_computes_the_definition_whole_or_split(
     from tinyfly_export.cycles import estimate
 
     policy = random_policy(contract, widths, seed=3)
-    network: IntegerNetwork = quantise(policy, flown(policy))
+    network: IntegerNetwork = quantise(policy, flown(policy), weight_bits)
     for name, text in (bundle(network, contract.size) | {"bench.c": CHIP % contract.size}).items():
         (tmp_path / name).write_text(text)
     elf = build([tmp_path / "policy_i16.c", tmp_path / "bench.c"], [], tmp_path / "bench.elf", cpu, flags)
@@ -137,7 +144,7 @@ def test_the_chip_computes_the_definition_whole_or_split(
         chip.write("bench_input", column.tobytes())
         counts.add(estimate(chip, chip.trace("bench_step", "bench_action"), cpu).instructions)
         assert chip.read("bench_action") == action.tobytes()
-        for n_old in (0, contract.size // 2 & ~1, contract.size & ~1):
+        for n_old in (0, contract.size // 2 & ~3, contract.size & ~3):
             chip.write("bench_n_old", n_old.to_bytes(4, "little"))
             chip.call("bench_split")
             assert chip.read("bench_action") == action.tobytes()

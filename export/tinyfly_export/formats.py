@@ -13,7 +13,7 @@ from tinyfly.policy import Policy
 from tinyfly_export.c import write_together
 from tinyfly_export.proof import Array, Proof
 
-FORMATS = ("c", "c-int16", "onnx", "tflite", "torch")
+FORMATS = ("c", "c-int16", "c-int8", "onnx", "tflite", "torch")
 _PACKAGES = {"onnx": ("onnx", "onnxruntime"), "tflite": ("tflite_micro",), "torch": ("torch",)}
 
 
@@ -34,12 +34,9 @@ class _Flights:
 
     @cached_property
     def recorded(self) -> Array:
-        """Of the policy's own airframe, or of a Crazyflie where that is not a known one."""
-        from tinyfly.airframe import Airframe, names
-        from tinyfly_export.recorded import record
+        from tinyfly_export.recorded import typical
 
-        known = self.policy.airframe.get("name")
-        return record(self.policy, Airframe.load(known if known in names() else "crazyflie"))
+        return typical(self.policy)
 
 
 def export(policy: Policy, to: str, out: str | Path) -> list[Export]:
@@ -70,6 +67,12 @@ def _c_int16(policy: Policy, flights: _Flights) -> tuple[dict[str, bytes], list[
     return export_integer(policy, flights.recorded)
 
 
+def _c_int8(policy: Policy, flights: _Flights) -> tuple[dict[str, bytes], list[Proof]]:
+    from tinyfly_export.integer_c import export_integer
+
+    return export_integer(policy, flights.recorded, weight_bits=8)
+
+
 def _onnx(policy: Policy, flights: _Flights) -> tuple[dict[str, bytes], list[Proof]]:
     from tinyfly_export.onnx import export_onnx
 
@@ -90,7 +93,14 @@ def _torch(policy: Policy, flights: _Flights) -> tuple[dict[str, bytes], list[Pr
     return export_torch(policy)
 
 
-_EXPORTERS: dict[str, Any] = {"c": _c, "c-int16": _c_int16, "onnx": _onnx, "tflite": _tflite, "torch": _torch}
+_EXPORTERS: dict[str, Any] = {
+    "c": _c,
+    "c-int16": _c_int16,
+    "c-int8": _c_int8,
+    "onnx": _onnx,
+    "tflite": _tflite,
+    "torch": _torch,
+}
 
 
 def _require(name: str) -> None:

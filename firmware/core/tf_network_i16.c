@@ -4,65 +4,7 @@
 
 #include "tf_tanh_i16_table.h"
 
-/* Four rows: sum[r] += w x, pair after pair. */
-#if defined(__ARM_FEATURE_DSP) && defined(__thumb2__) && !defined(TF_PORTABLE_KERNEL)
-/* r4, r5: two pairs of inputs; r8..r11: their weights. Two multiply-adds are one instruction. */
-#define PAIR(pair)                        \
-    "ldmia %[w]!, {r8-r11}\n\t"           \
-    "smlad %[s0], r8, " pair ", %[s0]\n\t" \
-    "smlad %[s1], r9, " pair ", %[s1]\n\t" \
-    "smlad %[s2], r10, " pair ", %[s2]\n\t" \
-    "smlad %[s3], r11, " pair ", %[s3]\n\t"
-#define TWO_PAIRS "ldmia %[x]!, {r4-r5}\n\t" PAIR("r4") PAIR("r5")
-#define EIGHT_PAIRS TWO_PAIRS TWO_PAIRS TWO_PAIRS TWO_PAIRS
-
-static void block(const int16_t *w, const int16_t *x, uint32_t pairs, int32_t sum[4])
-{
-    int32_t s0 = sum[0], s1 = sum[1], s2 = sum[2], s3 = sum[3];
-
-    __asm__ volatile("subs %[n], %[n], #8\n\t"
-                     "blo 2f\n\t"
-                     ".p2align 3\n"
-                     "1:\n\t" EIGHT_PAIRS
-                     "subs %[n], %[n], #8\n\t"
-                     "bhs 1b\n"
-                     "2:\n\t"
-                     "adds %[n], %[n], #8\n\t"
-                     "beq 4f\n"
-                     "3:\n\t"
-                     "ldmia %[x]!, {r4}\n\t" PAIR("r4")
-                     "subs %[n], %[n], #1\n\t"
-                     "bne 3b\n"
-                     "4:\n\t"
-                     : [w] "+r"(w), [x] "+r"(x), [n] "+r"(pairs), [s0] "+r"(s0), [s1] "+r"(s1), [s2] "+r"(s2),
-                       [s3] "+r"(s3)
-                     :
-                     : "cc", "memory", "r4", "r5", "r8", "r9", "r10", "r11");
-    sum[0] = s0, sum[1] = s1, sum[2] = s2, sum[3] = s3;
-}
-#else
-/* Two rows at a time: a Cortex-M0 has eight registers to hold pointers, inputs and sums. */
-static void two_rows(const int16_t *w, const int16_t *x, uint32_t pairs, int32_t sum[2])
-{
-    int32_t s0 = sum[0], s1 = sum[1];
-
-    for (const int16_t *end = x + 2 * pairs; x != end; x += 2, w += 8) {
-        const int32_t x0 = x[0], x1 = x[1];
-
-        s0 += w[0] * x0;
-        s0 += w[1] * x1;
-        s1 += w[2] * x0;
-        s1 += w[3] * x1;
-    }
-    sum[0] = s0, sum[1] = s1;
-}
-
-static void block(const int16_t *w, const int16_t *x, uint32_t pairs, int32_t sum[4])
-{
-    two_rows(w, x, pairs, sum);
-    two_rows(w + 4, x, pairs, sum + 2);
-}
-#endif
+#include "tf_block_i16.h"
 
 /* x, negated when negative is 1. Without a branch, as all below: a step takes the same time whatever comes. */
 static inline int32_t with_sign(int32_t x, uint32_t negative)
@@ -108,19 +50,35 @@ static void quantise_all(const tf_network_i16_t *net, const float *input, uint32
 {
     for (uint32_t i = 0; i < n; i++)
         x[i] = quantise(input[i], net->input_bits);
-    if (n & 1u)
+    for (; n % 4u != 0u; n++)
         x[n] = 0;
 }
 
-/* sum = from + the weights' part from input pair `first` on, for the four rows of a block. */
-static void sum_block(const tf_layer_i16_t *layer, uint32_t i, uint32_t first, uint32_t pairs, const int32_t *from,
+/* sum = from + the weights' part from input `first` on, for the four rows from `row` on. */
+static void sum_block(const tf_layer_i16_t *layer, uint32_t row, uint32_t first, uint32_t inputs, const int32_t *from,
                       const int16_t *x, int32_t sum[4])
 {
-    memcpy(sum, from + 4 * i, 4 * sizeof *sum);
-    block(layer->weight + 8u * (i * layer->pairs + first), x, pairs, sum);
+    const uint32_t at = row * layer->inputs + 4u * first;
+
+    memcpy(sum, from + row, 4 * sizeof *sum);
+    if (layer->weight8 != NULL)
+        block8(layer->weight8 + at, x, inputs, sum);
+    else
+        block16(layer->weight + at, x, inputs, sum);
 }
 
-/* The layers from the partial sums of the first one on; scratch[0] holds its inputs from pair `first` on. */
+/* tanh's arguments, in place. The exporter keeps them within int32. */
+static void scale_block(const tf_layer_i16_t *layer, uint32_t row, int32_t sum[4])
+{
+    for (uint32_t r = 0; r < 4u; r++) {
+        if (layer->scale != NULL)
+            sum[r] = (int32_t)(((int64_t)sum[r] * layer->scale[row + r]) >> layer->shift);
+        else
+            sum[r] >>= layer->shift;
+    }
+}
+
+/* The layers from the partial sums of the first one on; scratch[0] holds its inputs from `first` on. */
 static void run(const tf_network_i16_t *net, const int32_t *from, uint32_t first, float action[4])
 {
     int16_t *x = net->scratch[0];
@@ -130,12 +88,13 @@ static void run(const tf_network_i16_t *net, const int32_t *from, uint32_t first
         const tf_layer_i16_t *layer = &net->layer[k];
         int16_t *const swap = x;
 
-        for (uint32_t i = 0; i < layer->blocks; i++) {
+        for (uint32_t row = 0; row < layer->rows; row += 4u) {
             int32_t sum[4];
 
-            sum_block(layer, i, first, layer->pairs - first, k == 0 ? from : layer->bias, x, sum);
+            sum_block(layer, row, first, layer->inputs - first, k == 0 ? from : layer->bias, x, sum);
+            scale_block(layer, row, sum);
             for (uint32_t r = 0; r < 4u; r++)
-                out[4 * i + r] = tanh_i16(sum[r] >> (layer->shift - 16u));
+                out[row + r] = tanh_i16(sum[r]);
         }
         x = out;
         out = swap;
@@ -156,13 +115,13 @@ void tf_network_i16_prepare(const tf_network_i16_t *net, const float *history, u
     const tf_layer_i16_t *layer = &net->layer[0];
 
     quantise_all(net, history, n_old, net->scratch[0]);
-    for (uint32_t i = 0; i < layer->blocks; i++)
-        sum_block(layer, i, 0, n_old / 2u, layer->bias, net->scratch[0], partial + 4 * i);
+    for (uint32_t row = 0; row < layer->rows; row += 4u)
+        sum_block(layer, row, 0, n_old, layer->bias, net->scratch[0], partial + row);
 }
 
 void tf_network_i16_finish(const tf_network_i16_t *net, const int32_t *partial, uint32_t n_old, const float *rest,
                            float action[4])
 {
     quantise_all(net, rest, net->inputs - n_old, net->scratch[0]);
-    run(net, partial, n_old / 2u, action);
+    run(net, partial, n_old, action);
 }

@@ -12,7 +12,7 @@ void tf_pilot_init(tf_pilot_t *pilot)
 void tf_pilot_prepare(tf_pilot_t *pilot)
 {
     if (!pilot->prepared)
-        tf_network_prepare(&tf_policy_network, pilot->observation.input, TF_OLD_INPUTS, pilot->partial);
+        tf_policy_prepare(pilot->observation.input, &pilot->partial);
     pilot->prepared = true;
 }
 
@@ -31,7 +31,7 @@ uint8_t tf_pilot_step(tf_pilot_t *pilot, uint32_t now_us, const tf_state_t *stat
     if (!tf_guard_numbers(newest_and_state, TF_POLICY_INPUTS - TF_OLD_INPUTS, TF_INPUT_MAX))
         return TF_REASON_IMPLAUSIBLE_STATE;
     tf_pilot_prepare(pilot);
-    tf_network_finish(&tf_policy_network, pilot->partial, newest_and_state, action);
+    tf_policy_finish(pilot->observation.input, &pilot->partial, action);
     if (!tf_guard_numbers(action, TF_MOTORS, 1.0f))
         return TF_REASON_NON_FINITE_ACTION;
     record(pilot, action);

@@ -4,18 +4,12 @@
 #define TF_PILOT_H
 
 #include "tf_observation.h"
-
-/* Inputs that do not change between two advances of the history: all its slots but the newest. */
-#if TF_HAS_ACTION_HISTORY
-#define TF_OLD_INPUTS (TF_ACTION_HISTORY_SIZE - TF_MOTORS)
-#else
-#define TF_OLD_INPUTS 0u
-#endif
+#include "tf_policy.h"
 
 typedef struct {
     tf_observation_t observation;
-    float partial[TF_POLICY_PARTIAL]; /* the network's first layer as far as it is known ahead of time */
-    bool prepared;                    /* partial is up to date */
+    tf_policy_partial_t partial; /* the network's first layer as far as it is known ahead of time */
+    bool prepared;               /* partial is up to date */
 } tf_pilot_t;
 
 /* As at the start of an episode. */

@@ -26,6 +26,7 @@ static void on_hello(tf_app_t *app, const tf_frame_t *frame)
         .cost_unit = app->port->cost_unit,
         .state = supervisor->state,
         .reason = supervisor->reason,
+        .kernel = TF_POLICY_KERNEL,
         .cost_hz = app->port->cost_hz,
     };
     uint8_t body[TF_MSG_IDENTITY_BYTES];
@@ -140,7 +141,7 @@ static void on_infer(tf_app_t *app, const tf_frame_t *frame)
     for (uint32_t i = 0; i < TF_POLICY_INPUTS; i++)
         input[i] = tf_get_f32(m.observation + 4u * i);
     const uint32_t before = app->port->cost();
-    tf_network_step(&tf_policy_network, input, found.action);
+    tf_policy_step(input, found.action);
     found.cost = app->port->cost() - before;
     tf_app_send(app, TF_MSG_INFERENCE, frame->sequence, body, tf_encode_inference(&found, body));
 }

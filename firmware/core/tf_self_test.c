@@ -8,18 +8,11 @@ _Static_assert(TF_GOLDEN_COUNT > 0u, "a self-test needs golden vectors");
 
 static bool weights_are_whole(void)
 {
-    return tf_crc32(0, tf_policy_constants, sizeof tf_policy_constants) == TF_WEIGHTS_CRC32;
-}
-
-static bool network_fits_contract(void)
-{
-    const tf_layer_t *first = tf_policy_network.layer, *last = first + tf_policy_network.layers - 1u;
-
-    return first->inputs == TF_POLICY_INPUTS && last->outputs == TF_MOTORS;
+    return tf_crc32(0, &tf_policy_constants, sizeof tf_policy_constants) == TF_WEIGHTS_CRC32;
 }
 
 /* Bit for bit, by the two halves of the step that fly; a comparison of floats would let a NaN pass. */
-static uint16_t count_mismatches(float partial[TF_POLICY_PARTIAL])
+static uint16_t count_mismatches(tf_policy_partial_t *partial)
 {
     uint16_t mismatches = 0;
 
@@ -27,8 +20,8 @@ static uint16_t count_mismatches(float partial[TF_POLICY_PARTIAL])
         const float *input = tf_golden_observation[i];
         float action[TF_MOTORS];
 
-        tf_network_prepare(&tf_policy_network, input, TF_OLD_INPUTS, partial);
-        tf_network_finish(&tf_policy_network, partial, input + TF_OLD_INPUTS, action);
+        tf_policy_prepare(input, partial);
+        tf_policy_finish(input, partial, action);
         /* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c): the bits are meant */
         if (memcmp(action, tf_golden_action[i], sizeof action) != 0)
             mismatches++;
@@ -47,10 +40,10 @@ uint8_t tf_controller_self_test(tf_controller_t *controller)
     tf_pilot_init(&controller->pilot); /* its partial sums are borrowed */
     if (!weights_are_whole())
         finding = TF_EVENT_TEST_WEIGHTS;
-    else if (!network_fits_contract())
+    else if (!tf_policy_fits())
         finding = TF_EVENT_TEST_CONTRACT;
     else
-        controller->mismatches = count_mismatches(controller->pilot.partial);
+        controller->mismatches = count_mismatches(&controller->pilot.partial);
     if (controller->mismatches != 0u)
         finding = TF_EVENT_TEST_GOLDEN;
     (void)tf_supervisor_handle(&controller->supervisor, finding);

@@ -1,6 +1,7 @@
 """Generates the policy's C and the message header before a build; runs inside PlatformIO.
 
-The policy is the file in TINYFLY_POLICY, or the newest runs/*.policy.
+The policy is the file in TINYFLY_POLICY, or the newest runs/*.policy; its arithmetic is TINYFLY_KERNEL, or
+what the board's file names.
 """
 
 import os
@@ -31,14 +32,16 @@ def generate() -> None:
         from tinyfly.errors import UserError
         from tinyfly.policy import Policy
         from tinyfly_export.c import export_c
+        from tinyfly_export.kernels import kernel
     except ImportError as e:
         return fail(f"{e}: run the project's own pio, .venv/bin/pio (`make setup` makes it)")
     policy = chosen_policy()
     if policy is None:
         return fail("no policy to build: `tinyfly train` makes runs/*.policy, or set TINYFLY_POLICY to one")
     try:
-        golden = env.BoardConfig().get("build.golden_vectors")  # noqa: F821
-        export_c(Policy.load(policy), generated, golden=golden)
+        board, loaded = env.BoardConfig().get("build"), Policy.load(policy)  # noqa: F821
+        chosen = kernel(loaded, os.environ.get("TINYFLY_KERNEL") or board.get("kernel", "float32"))
+        export_c(loaded, generated, golden=board["golden_vectors"], kernel=chosen)
     except UserError as e:
         return fail(str(e))
     generator = root / "firmware" / "protocol" / "generate.py"

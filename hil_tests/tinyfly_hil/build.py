@@ -18,6 +18,7 @@ from typing import Any
 
 from tinyfly.errors import UserError
 from tinyfly.policy import Policy, write_atomically
+from tinyfly_export.kernels import known
 from tinyfly_hil.tools import require
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,19 +26,23 @@ BOARDS = ROOT / "firmware" / "platformio" / "boards"
 KEPT = ROOT / ".pio" / "images"  # finished images, by fingerprint
 BUILDING = ROOT / ".pio" / "building"  # not .pio/build: a bare `pio run` may be at work there
 SOURCES = ("platformio.ini", "firmware/core", "firmware/ports", "firmware/protocol", "firmware/platformio")
-EXPORTER = ("export/tinyfly_export",)
+EXPORTER, SIMULATOR = ("export/tinyfly_export",), ("training/tinyfly",)
 IMAGES_MAX = 64  # kept; about 0.5 MB each
 TIMEOUT_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """A finished image: ``flash_bytes`` and ``ram_bytes`` (with the stack's reserve) are what it occupies."""
+    """A finished image: ``flash_bytes`` and ``ram_bytes`` (with the stack's reserve) are what it occupies.
+
+    ``kernel`` is the arithmetic of its network (``tinyfly_export.kernels``).
+    """
 
     target: str
     elf: Path
     flash_bytes: int
     ram_bytes: int
+    kernel: str = "float32"
 
 
 def targets() -> list[str]:
@@ -52,25 +57,33 @@ def board(target: str) -> dict[str, Any]:
     return dict(json.loads((BOARDS / f"{target}.json").read_text()))
 
 
-def build(policy_path: str | Path, target: str = "emulated", out: str | Path | None = None) -> Build:
+def build(
+    policy_path: str | Path,
+    target: str = "emulated",
+    out: str | Path | None = None,
+    kernel: str | None = None,
+) -> Build:
     """Build the firmware that carries a policy.
 
     Args:
         policy_path: the policy file.
         target: a board in firmware/platformio/boards (``targets()``).
         out: also copy the image here.
+        kernel: the network's arithmetic; None: what the board's file names.
 
     Raises:
         UserError: the policy does not read, the board is unknown, a compiler is missing, the build fails.
     """
     policy = Policy.load(policy_path)
-    compiler = require("arm-none-eabi-gcc" if board(target)["build"]["compiler"] else "cc")
-    kept = KEPT / f"{target}-{_fingerprint(policy, target, compiler)}"
+    described = board(target)["build"]
+    compiler = require("arm-none-eabi-gcc" if described["compiler"] else "cc")
+    kernel = known(kernel or described.get("kernel", "float32"))
+    kept = KEPT / f"{target}-{_fingerprint(policy, target, kernel, compiler)}"
     if not (kept / "build.json").exists():
         with lock():
             if not (kept / "build.json").exists():  # another process may have built it meanwhile
-                _keep(pio(Path(policy_path), target), kept)
-    return _finished(kept, target, out)
+                _keep(pio(Path(policy_path), target, kernel=kernel), kept)
+    return _finished(kept, target, kernel, out)
 
 
 def occupied(elf: Path) -> tuple[int, int]:
@@ -87,14 +100,14 @@ def occupied(elf: Path) -> tuple[int, int]:
     return flash, ram
 
 
-def _finished(kept: Path, target: str, out: str | Path | None) -> Build:
+def _finished(kept: Path, target: str, kernel: str, out: str | Path | None) -> Build:
     sizes = json.loads((kept / "build.json").read_text())
     elf = kept / sizes["elf"]
     if out is not None:
         write_atomically(out, elf.read_bytes())
         elf = Path(out)
         elf.chmod(0o755)
-    return Build(target, elf, sizes["flash_bytes"], sizes["ram_bytes"])
+    return Build(target, elf, sizes["flash_bytes"], sizes["ram_bytes"], kernel)
 
 
 def _keep(elf: Path, kept: Path) -> None:
@@ -110,10 +123,11 @@ def _keep(elf: Path, kept: Path) -> None:
         shutil.rmtree(old.parent, ignore_errors=True)
 
 
-def pio(policy_path: Path, target: str, *arguments: str) -> Path:
+def pio(policy_path: Path, target: str, *arguments: str, kernel: str | None = None) -> Path:
     """Run ``pio run`` for a policy; returns the image in its build folder. One at a time: see ``lock``."""
     environment = os.environ | {
         "TINYFLY_POLICY": str(policy_path.resolve()),
+        "TINYFLY_KERNEL": kernel or "",
         "PLATFORMIO_SETTING_ENABLE_TELEMETRY": "no",
         "PLATFORMIO_BUILD_DIR": str(BUILDING),
     }
@@ -133,12 +147,15 @@ def pio(policy_path: Path, target: str, *arguments: str) -> Path:
     return folder / ("firmware.elf" if board(target)["build"]["compiler"] else "firmware")
 
 
-def _fingerprint(policy: Policy, target: str, compiler: str) -> str:
-    """Of everything an image depends on: policy and its golden vectors, sources, exporter, compiler."""
-    h = hashlib.sha256(f"{target} {policy.crc32()} {policy.airframe.get('name')} ".encode())
+def _fingerprint(policy: Policy, target: str, kernel: str, compiler: str) -> str:
+    """Of everything an image depends on: policy and its golden vectors, sources, exporter, compiler.
+
+    Integers choose their scales on simulated flights: to them the simulator is a source as well.
+    """
+    h = hashlib.sha256(f"{target} {kernel} {policy.crc32()} {policy.airframe.get('name')} ".encode())
     h.update(policy.golden_observation.tobytes() + policy.golden_action.tobytes())
     h.update(_compiler_version(compiler).encode())
-    for top in (*SOURCES, *EXPORTER):
+    for top in (*SOURCES, *EXPORTER, *(SIMULATOR if kernel != "float32" else ())):
         for path in sorted((ROOT / top).rglob("*")) if (ROOT / top).is_dir() else [ROOT / top]:
             if path.is_file() and "__pycache__" not in path.parts:
                 h.update(f"{path.relative_to(ROOT)} ".encode() + path.read_bytes())

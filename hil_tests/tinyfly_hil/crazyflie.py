@@ -1,6 +1,9 @@
 """The Crazyflie's firmware with a policy in it, built from the user's own checkout of the stock firmware.
 
-python -m tinyfly_hil.crazyflie POLICY FOLDER     stages the out-of-tree app (firmware/ports/crazyflie)
+python -m tinyfly_hil.crazyflie POLICY FOLDER [KERNEL]     stages the app (firmware/ports/crazyflie)
+
+The app may take 64 KiB of the firmware's flash. A network that does not fit in float32 goes in as int16, one
+that does not fit so either as int8; what was chosen is said, logged by the aircraft, and may be asked for.
 """
 
 from __future__ import annotations
@@ -23,11 +26,28 @@ CORE = ROOT / "firmware" / "core"
 STAGE = ROOT / ".pio" / "crazyflie"
 GOLDEN = 2  # vectors for the self-test, of which each takes 650 bytes of flash
 TIMEOUT_S = 900.0
+BUDGET_BYTES = 64 << 10
+CODE_BYTES = 11 << 10  # of the app without its network's constants and golden vectors, rounded up
+OBJECTS = {"float32": "tf_kernel.o tf_network.o tf_tanh.o"}  # of a kernel; integers: tf_network_i16.o
 
 
-def stage(policy: Policy, folder: Path) -> None:
+def kernel_that_fits(policy: Policy) -> str:
+    """The most exact arithmetic whose constants leave room for the code; UserError when none does."""
+    golden = GOLDEN * 4 * (policy.contract.size + 4)
+    rows = sum(layer.bias.size for layer in policy.layers)
+    for name, weight_bytes in (("float32", 4), ("int16", 2), ("int8", 1)):
+        if CODE_BYTES + golden + 8 * rows + weight_bytes * policy.multiply_adds <= BUDGET_BYTES:
+            return name
+    raise UserError(
+        f"{policy.multiply_adds} weights do not fit in the {BUDGET_BYTES >> 10} KiB beside the Crazyflie's "
+        "firmware, not even as int8: train a smaller network"
+    )
+
+
+def stage(policy: Policy, folder: Path, kernel_name: str) -> None:
     """Lay out the app, the core and the policy as C in ``folder``; files that are the same stay untouched."""
     from tinyfly_export.c import export_c
+    from tinyfly_export.kernels import kernel
 
     source = folder / "src"
     source.mkdir(parents=True, exist_ok=True)
@@ -36,7 +56,9 @@ def stage(policy: Policy, folder: Path) -> None:
     for path in (*(APP / "src").iterdir(), *CORE.glob("tf_*.[ch]")):
         _copy(path, source / path.name)
     fresh = folder / "fresh"
-    export_c(policy, fresh, golden=GOLDEN)
+    export_c(policy, fresh, golden=GOLDEN, kernel=kernel(policy, kernel_name))
+    objects = OBJECTS.get(kernel_name, "tf_network_i16.o")
+    write_atomically(fresh / "kernel.mk", f"tf_kernel := {objects}\n".encode())
     write_atomically(fresh / "tf_airframe.h", _airframe_header(policy).encode())
     generator = ROOT / "firmware" / "protocol" / "generate.py"
     subprocess.run([sys.executable, str(generator), str(fresh)], check=True, stdout=subprocess.DEVNULL)
@@ -44,11 +66,15 @@ def stage(policy: Policy, folder: Path) -> None:
         _copy(path, source / path.name)
 
 
-def build(policy_path: str | Path, base: str | Path, out: str | Path | None = None) -> Build:
+def build(
+    policy_path: str | Path, base: str | Path, out: str | Path | None = None, kernel: str | None = None
+) -> Build:
     """Build cf2.elf and cf2.bin (beside it) against the checkout ``base``; about a minute the first time.
 
+    ``kernel``: the network's arithmetic; None: ``kernel_that_fits``.
+
     Raises:
-        UserError: the policy does not read, ``base`` is no checkout of the firmware, the build fails.
+        UserError: the policy does not read or fit, ``base`` is no checkout of the firmware, the build fails.
     """
     policy, base = Policy.load(policy_path), Path(base).expanduser().resolve()
     require("arm-none-eabi-gcc")
@@ -56,7 +82,8 @@ def build(policy_path: str | Path, base: str | Path, out: str | Path | None = No
         raise UserError(
             f"{base} is not a checkout of crazyflie-firmware: clone it with --recursive, and name that"
         )
-    stage(policy, STAGE)
+    kernel = kernel or kernel_that_fits(policy)
+    stage(policy, STAGE, kernel)
     command = ["make", "-f", str(APP / "Makefile"), "all", f"CRAZYFLIE_BASE={base}", f"OOT={STAGE}"]
     jobs = f"-j{os.cpu_count() or 1}"
     try:
@@ -74,7 +101,7 @@ def build(policy_path: str | Path, base: str | Path, out: str | Path | None = No
     if out is not None:
         write_atomically(Path(out).with_suffix(".bin"), elf.with_suffix(".bin").read_bytes())
         elf = write_atomically(out, elf.read_bytes())
-    return Build("crazyflie", elf, *occupied(elf))
+    return Build("crazyflie", elf, *occupied(elf), kernel)
 
 
 def footprint() -> tuple[int, int]:
@@ -99,7 +126,8 @@ def _copy(source: Path, target: Path) -> None:
 
 def _main() -> None:
     try:
-        stage(Policy.load(sys.argv[1]), Path(sys.argv[2]))
+        policy = Policy.load(sys.argv[1])
+        stage(policy, Path(sys.argv[2]), sys.argv[3] if sys.argv[3:] else kernel_that_fits(policy))
     except UserError as e:
         raise SystemExit(f"Error: {e}") from None
 

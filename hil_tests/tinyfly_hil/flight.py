@@ -174,10 +174,14 @@ def lift(target: Target, scenario: Scenario, sensed: Array, start_us: int = 0) -
 
 
 class Twin:
-    """The pure simulation of the chip: same contract, same network, NumPy."""
+    """The pure simulation of the chip: same contract, same network, NumPy.
 
-    def __init__(self, policy: Policy):
+    ``act`` (inputs, n) -> (4, n) is the chip's arithmetic; float32 when None.
+    """
+
+    def __init__(self, policy: Policy, act: Callable[[Array], Array] | None = None):
         self.policy = policy
+        self._act = act or policy.act_exact
 
     def take_off(self, scenario: Scenario, sensed: Array) -> Array:
         times = np.arange(scenario.steps) / scenario.rate_hz
@@ -191,6 +195,6 @@ class Twin:
         self._k += 1
         reference = self._reference[self._k][:, None]
         observation = self._observer.observe(self._k * self._period_us, sensed[:, None], reference)
-        action = self.policy.act_exact(observation)
+        action = self._act(observation)
         self._observer.record(action)
         return ((action[:, 0] + np.float32(1)) * np.float32(0.5)).clip(0, 1)

@@ -84,6 +84,11 @@ class Crazyflie:
         """Identity of the policy inside."""
         return int(self.image.get("policy_hash", "I"))
 
+    @property
+    def kernel(self) -> str:
+        """Arithmetic of its network."""
+        return _name("kernel", self.image.get("kernel", "B"))
+
     def enable(self, mode: int) -> None:
         """What cfclient does: choose a mode and set tinyfly.enable."""
         self.image.set("tf_mode", "B", mode)
@@ -205,6 +210,7 @@ def check(elf: Path, policy: Policy) -> dict[str, Any]:
     return {
         "target": "image",
         "image": str(elf),
+        "kernel": craft.kernel,
         "passed": sum(checks.values()),
         "failed": sum(not good for good in checks.values()),
         "checks": checks,

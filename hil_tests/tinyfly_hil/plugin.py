@@ -10,14 +10,18 @@ from __future__ import annotations
 import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tinyfly.policy import Policy
+from tinyfly_export.c import Kernel
+from tinyfly_export.kernels import kernel as export_kernel
 from tinyfly_hil.link import TargetError
 from tinyfly_hil.log import Recorder
+from tinyfly_hil.protocol import name_of
 from tinyfly_hil.target import Target, open_target
 
 _TARGET = pytest.StashKey[Target]()
@@ -99,6 +103,17 @@ def target(request: pytest.FixtureRequest, port: str, open_port: OpenPort) -> It
         directory: Path | None = request.config.getoption("--log")
         if directory:
             recorder.save(directory / f"{request.node.name}.npz")
+
+
+@cache
+def _kernel(policy_path: Path, name: str) -> Kernel:
+    return export_kernel(Policy.load(policy_path), name)
+
+
+@pytest.fixture(scope="session")
+def kernel_of(policy_path: Path) -> Callable[[Target], Kernel]:
+    """The arithmetic that a chip says it runs the policy in: ``kernel_of(target).act`` has its bits."""
+    return lambda target: _kernel(policy_path, name_of("kernel", target.identity.kernel))
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pathlib import Path
 from tinyfly.contract import Channel, Contract, Integral
 from tinyfly.policy import Policy
 from tinyfly_export import c as exporter
-from tinyfly_export.c import export_c
+from tinyfly_export.c import Kernel, export_c
 from tinyfly_export.native import find_compiler
 
 GOLDEN = 16  # vectors in the self-test
@@ -85,20 +85,25 @@ def _key(policy: Policy, sources: list[Path], flags: list[str]) -> str:
 
 
 def build(
-    policy: Policy, *, sources: list[Path] | None = None, flags: list[str] | None = None
+    policy: Policy,
+    *,
+    sources: list[Path] | None = None,
+    flags: list[str] | None = None,
+    kernel: Kernel | None = None,
 ) -> ctypes.CDLL:
     """The core, the bridge and a policy as a shared library; built only when something changed."""
+    kernel = kernel or exporter.float_kernel(policy)
     sources = sources or [*core_sources(), HERE / "bridge.c"]
     # The prover measures coverage of these very tests through this variable.
     flags = FLAGS + (flags or []) + os.environ.get("TINYFLY_CORE_FLAGS", "").split()
     home = Path(
         os.environ.get("TINYFLY_CORE_BUILD", Path(tempfile.gettempdir()) / f"tinyfly-core-{os.getuid()}")
     )
-    folder = home / _key(policy, sources, flags)
+    folder = home / _key(policy, sources, [*flags, kernel.name])
     library = folder / "core.so"
     if not library.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        _compile(policy, sources, flags, Path(tempfile.mkdtemp(dir=folder)), library)
+        _compile(policy, kernel, sources, flags, Path(tempfile.mkdtemp(dir=folder)), library)
     core = ctypes.CDLL(str(library))
     for name in _BYTES:
         getattr(core, name).restype = ctypes.c_uint8
@@ -107,8 +112,10 @@ def build(
     return core
 
 
-def _compile(policy: Policy, sources: list[Path], flags: list[str], folder: Path, library: Path) -> None:
-    export_c(policy, folder, golden=GOLDEN)
+def _compile(
+    policy: Policy, kernel: Kernel, sources: list[Path], flags: list[str], folder: Path, library: Path
+) -> None:
+    export_c(policy, folder, golden=GOLDEN, kernel=kernel)
     subprocess.run([sys.executable, GENERATE, folder], check=True)
     compiler, include = find_compiler(), [f"-I{CORE}", f"-I{folder}"]
     _run([compiler, *flags, "-fPIC", *include, "-c", *sources, "tf_policy_data.c"], folder)

@@ -84,7 +84,7 @@ static void test_network_in_one_go(void)
     for (uint32_t i = 0; i < TF_GOLDEN_COUNT; i++) {
         float action[TF_MOTORS];
 
-        tf_network_step(&tf_policy_network, tf_golden_observation[i], action);
+        tf_policy_step(tf_golden_observation[i], action);
         same &= memcmp(action, tf_golden_action[i], sizeof action) == 0;
     }
     report("whole_step_has_the_bits_of_the_split_one", same, "they differ");

@@ -13,7 +13,7 @@ from tinyfly.errors import UserError
 if TYPE_CHECKING:
     from tinyfly_hil.build import Build as Image
 
-To = Literal["c", "c-int16", "onnx", "tflite", "torch", "all"]
+To = Literal["c", "c-int16", "c-int8", "onnx", "tflite", "torch", "all"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Export:
 
     policy: PolicyFile
     to: To = "c"
-    """c and c-int16: policy.h and policy.c; onnx; tflite (float32 and int8); torch; or all of them"""
+    """c, c-int16, c-int8: policy.h and policy.c; onnx; tflite (float32 and int8); torch; or all of them"""
     out: Path = Path("build/export")
     """folder to write to: each format gets a folder in it"""
     json: Json = False
@@ -66,12 +66,15 @@ class Build:
     """emulated (STM32F405 for QEMU), host, crazyflie, or another environment of platformio.ini"""
     crazyflie_base: Path | None = None
     """for --target crazyflie: your checkout of crazyflie-firmware"""
+    kernel: Literal["auto", "float32", "int16", "int8"] = "auto"
+    """the network's arithmetic; auto: the board's own (crazyflie: the first that fits)"""
     json: Json = False
 
     def run(self) -> Result:
         image = self._image()
         return {
             "target": image.target,
+            "kernel": image.kernel,
             "elf": str(image.elf),
             "flash_bytes": image.flash_bytes,
             "ram_bytes": image.ram_bytes,
@@ -80,18 +83,19 @@ class Build:
     def _image(self) -> Image:
         from tinyfly_hil import build, crazyflie
 
+        kernel = None if self.kernel == "auto" else self.kernel
         if self.target != "crazyflie":
-            return build.build(self.policy, self.target)
+            return build.build(self.policy, self.target, kernel=kernel)
         if self.crazyflie_base is None:
             raise UserError(
                 "--target crazyflie needs --crazyflie-base DIR, your checkout of crazyflie-firmware"
             )
-        return crazyflie.build(self.policy, self.crazyflie_base)
+        return crazyflie.build(self.policy, self.crazyflie_base, kernel=kernel)
 
     @staticmethod
     def show(r: Result) -> None:
         sizes = f"{count(r['flash_bytes'])} bytes of flash, {count(r['ram_bytes'])} bytes of RAM"
-        print(f"{r['elf']}: {sizes} ({r['target']})")
+        print(f"{r['elf']}: {sizes} ({r['target']}, {r['kernel']})")
 
 
 @dataclass(frozen=True)

@@ -119,6 +119,7 @@ def hil_rows(r: Result) -> list[tuple[str, str]]:
     rows = [
         ("hover error", r["hover_error_m"], millimetres),
         ("figure-eight error", r["figure_eight_rmse_m"], millimetres),
+        ("network's arithmetic", r.get("kernel"), "{}".format),
         ("instructions per control step", r["instructions_per_step"], count),
         ("flash, bytes", r["flash_bytes"], count),
         ("RAM, bytes", r["ram_bytes"], count),

@@ -44,6 +44,7 @@ static bool was_enabled, was_flying;
 static uint8_t flying, refusal;
 static uint16_t cost_us;
 static uint32_t policy_hash = TF_POLICY_CRC32;
+static uint8_t kernel = TF_POLICY_KERNEL;
 
 static tf_state_t convert(const state_t *s, const sensorData_t *sensors)
 {
@@ -217,6 +218,8 @@ LOG_ADD(LOG_UINT32, badAction, &tf.counters.guard_action)
 LOG_ADD(LOG_UINT32, stale, &tf.counters.stale)
 /** CRC-32 of policy and contract: `tinyfly flash` compares it */
 LOG_ADD(LOG_UINT32, policy, &policy_hash)
+/** Arithmetic of its network: float32 (0), int16 (1), int8 (2) */
+LOG_ADD(LOG_UINT8, kernel, &kernel)
 /** Motor commands, fraction of full speed */
 LOG_ADD(LOG_FLOAT, m1, &motors[0])
 LOG_ADD(LOG_FLOAT, m2, &motors[1])
