@@ -1,5 +1,8 @@
 """Gymnasium's own checkers, and the contract of its vector environments."""
 
+import importlib.util
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,6 +12,8 @@ from gymnasium.vector import AutoresetMode  # noqa: E402
 from gymnasium.wrappers.vector import RecordEpisodeStatistics  # noqa: E402
 
 from tinyfly.gym import QuadrotorEnv, QuadrotorVectorEnv  # noqa: E402
+
+ROOT = Path(__file__).parent.parent
 
 
 def test_gymnasiums_checker_is_content():
@@ -70,3 +75,29 @@ def test_gymnasiums_episode_statistics_count_whole_episodes():
             lengths += list(info["episode"]["l"][info["_episode"]])
     assert lengths
     assert set(lengths) == {4}
+
+
+def test_same_step_autoreset_hands_over_the_last_observation():
+    envs = QuadrotorVectorEnv(2, autoreset="same_step", episode_steps=3)
+    assert envs.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
+    envs.reset(seed=0)
+    for k in range(7):
+        observation, reward, _, truncated, info = envs.step(np.ones((2, 4)))
+        assert (reward != 0).any()
+        if k in (2, 5):
+            assert truncated.all() and info["_final_obs"].all()
+            assert (info["final_obs"][:, 124:128] == 1).all()  # it still shows its own action
+            assert (observation[:, :128] == 0).all()  # the new episode's shows none
+        else:
+            assert not truncated.any() and not info
+
+
+def test_stable_baselines_ppo_trains_on_it():
+    """Two updates, to see that it runs; that it learns is measured in docs/evaluation.md."""
+    pytest.importorskip("stable_baselines3")
+    spec = importlib.util.spec_from_file_location("sb3_ppo", ROOT / "benchmarks/sb3_ppo.py")
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    model, curve = example.learn(2 * 64 * 128, show=False)
+    assert model.num_timesteps == 2 * 64 * 128
+    assert curve.rows and all(np.isfinite(row).all() for row in curve.rows)

@@ -34,13 +34,24 @@ def _spaces(simulator: Simulator) -> tuple[spaces.Box, spaces.Box]:
 class QuadrotorVectorEnv(VectorEnv):
     """``num_envs`` quadrotors stepped at once; keyword settings are `Simulator`'s.
 
-    Autoreset: next step. The step that ends an episode returns its last observation; the one after it ignores
-    that vehicle's action, starts a new episode and returns its first observation, with reward 0.
+    Autoreset, ``next_step``: the step that ends an episode returns its last observation; the one after it
+    ignores that vehicle's action, starts a new episode and returns its first observation, with reward 0.
+    ``same_step``: the step that ends an episode returns the first observation of the next; the last one is
+    ``info["final_obs"]``, where ``info["_final_obs"]`` is true.
     """
 
     metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP, "render_modes": []}  # noqa: RUF012
 
-    def __init__(self, num_envs: int = 64, airframe: str | Airframe = "crazyflie", **settings: Any) -> None:
+    def __init__(
+        self,
+        num_envs: int = 64,
+        airframe: str | Airframe = "crazyflie",
+        autoreset: str = "next_step",
+        **settings: Any,
+    ) -> None:
+        mode = {"next_step": AutoresetMode.NEXT_STEP, "same_step": AutoresetMode.SAME_STEP}[autoreset]
+        self.metadata = {**self.metadata, "autoreset_mode": mode}
+        self._same_step = mode == AutoresetMode.SAME_STEP
         self._airframe = airframe if isinstance(airframe, Airframe) else Airframe.load(airframe)
         self._settings = settings
         self.num_envs, self.render_mode = num_envs, None
@@ -64,11 +75,24 @@ class QuadrotorVectorEnv(VectorEnv):
         """Actions (num_envs, 4) -> observations, rewards, terminated, truncated, info."""
         clipped = np.clip(np.asarray(actions, np.float32).T, -1, 1)
         reward, terminated, truncated = self._simulator.step(np.ascontiguousarray(clipped))
+        if self._same_step:
+            return self._restarted(reward.astype(np.float64), terminated.copy(), truncated.copy())
         self._simulator.reset(self._ended)
         going = ~self._ended
         terminated, truncated = terminated & going, truncated & going
         self._ended = terminated | truncated
         return self._observe(), np.where(going, reward, 0).astype(np.float64), terminated, truncated, {}
+
+    def _restarted(
+        self, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Info]:
+        """What a step returns when episodes restart in it."""
+        ended, info = terminated | truncated, {}
+        if ended.any():
+            # Looked at twice at one moment: the observer's clock stands, so its history and integral do too.
+            info = {"final_obs": self._observe(), "_final_obs": ended}
+            self._simulator.reset(ended)
+        return self._observe(), reward, terminated, truncated, info
 
     def _make(self, seed: int | None) -> Simulator:
         return Simulator(self._airframe, self.num_envs, np.random.default_rng(seed), **self._settings)

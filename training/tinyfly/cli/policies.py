@@ -106,7 +106,7 @@ class Evaluate:
     seed: int = 0
     """which held-out episodes: none of them is ever trained on"""
     plant: str = "rk4"
-    """dynamics to fly in: rk4, or drone-models, which are not ours"""
+    """dynamics to fly in: ours (rk4), or those of others: drone-models, mujoco, crazyflow"""
     against: Path | None = None
     """another policy, flown in the same episodes and compared pair by pair"""
     json: Json = False

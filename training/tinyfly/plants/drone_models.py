@@ -1,28 +1,18 @@
-"""Plants: what a policy can be flown in, by name. Ours, and dynamics that others wrote."""
+"""The package drone-models as a plant: dynamics that others wrote, and identified on their Crazyflies."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tinyfly.airframe import GRAVITY_M_S2, Airframe
-from tinyfly.dynamics import Dynamics
 from tinyfly.errors import UserError
 from tinyfly.state import ANGULAR_VELOCITY, POSITION, ROTOR_SPEED, VELOCITY
 
 Array = NDArray[Any]
-
-
-class Plant(Protocol):
-    """Advances n vehicles by one control step, as `dynamics.Dynamics.step` does."""
-
-    def step(
-        self, state: Array, command: Array, push: Array | None = None, mass_scale: Array | None = None
-    ) -> None: ...
 
 
 class DroneModels:
@@ -85,35 +75,6 @@ class DroneModels:
         position, quaternion, velocity, rate, rotor = parts
         rows = [position, quaternion[:, [3, 0, 1, 2]], velocity, rate, rotor / self._rpm]
         state[:] = np.concatenate(rows, axis=1).T
-
-
-class Abreast:
-    """Several airframes in one plant: each has an equal run of the columns."""
-
-    def __init__(self, name: str, airframes: Sequence[Airframe], n: int, dt_s: float) -> None:
-        each, rest = divmod(n, len(airframes))
-        if rest:
-            raise ValueError(f"{n} vehicles cannot be divided among {len(airframes)} airframes")
-        self._plants = [
-            (slice(i * each, (i + 1) * each), make_plant(name, airframe, each, dt_s))
-            for i, airframe in enumerate(airframes)
-        ]
-
-    def step(
-        self, state: Array, command: Array, push: Array | None = None, mass_scale: Array | None = None
-    ) -> None:
-        """Advance ``state`` (17, n) in place; arguments as `dynamics.Dynamics.step`."""
-        for columns, plant in self._plants:
-            own = (None if x is None else x[:, columns] for x in (push, mass_scale))
-            plant.step(state[:, columns], command[:, columns], *own)
-
-
-def make_plant(name: str, airframe: Airframe, n: int, dt_s: float) -> Plant:
-    """A plant by name; raises UserError."""
-    makers: dict[str, Any] = {"rk4": Dynamics, "drone-models": DroneModels}
-    if name not in makers:
-        raise UserError(f"no plant {name!r}: expected one of {', '.join(makers)}")
-    return makers[name](airframe, n, dt_s)
 
 
 def _quaternion_rate(q: Array, w: Array) -> Array:
