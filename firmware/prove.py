@@ -54,14 +54,16 @@ def analysers(shop: Workshop) -> Iterator[Row]:
         "--enable=warning,style,performance,portability",
         "--inline-suppr",
         "--std=c11",
+        "--template={file}:{line}: {message} [{id}]",  # one line each
         "-q",
     ]
     found = shop.run([*cppcheck, "--suppress=missingIncludeSystem", *shop.include, CORE]).stderr.splitlines()
+    say("\n".join(found))
     yield Row("cppcheck findings", str(len(found)), "0", not found)
     done = shop.run(["clang-tidy", "--quiet", *shop.sources, "--", "-std=c11", *shop.include], ok=False)
     lines = (done.stdout + done.stderr).splitlines()
     found = [line for line in lines if "warning:" in line or "error:" in line]
-    say(*found, sep="\n") if found else None
+    say("\n".join(found))
     yield Row("clang-tidy findings", str(len(found)), "0", not found and done.returncode == 0)
 
 
@@ -151,7 +153,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="less fuzzing, no mutants")
-    parser.add_argument("--executions", type=int, help="of the fuzzer (default 200,000; quick 20,000)")
+    parser.add_argument("--executions", type=int, help="of the fuzzer (default 1,000,000; quick 50,000)")
     parser.add_argument(
         "--keep-corpus", action="store_true", help="put what the fuzzer found into firmware/fuzz/corpus"
     )
@@ -160,7 +162,7 @@ def main() -> None:
     packages = "gcc clang clang-tidy cppcheck gcovr gcc-arm-none-eabi"
     if missing := [tool for tool in tools if shutil.which(tool) is None]:
         sys.exit(f"missing: {', '.join(missing)}; sudo apt-get install {packages}")
-    executions = options.executions or (20_000 if options.quick else 200_000)
+    executions = options.executions or (50_000 if options.quick else 1_000_000)
     states = 1_000_000 if options.quick else 10_000_000
     with tempfile.TemporaryDirectory(prefix="tinyfly-prove-") as scratch:
         shop, fuzzed = Workshop(Path(scratch), FULL), Path(scratch) / "fuzz"

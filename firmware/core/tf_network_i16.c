@@ -39,6 +39,7 @@ static int16_t quantise(float x, uint32_t bits)
     const uint32_t exponent = (magnitude >> 23) + bits; /* |x 2^bits| = mantissa 2^(exponent - 150) */
     const uint32_t least = exponent > 125u ? exponent : 125u;
     const uint32_t right = 150u - (least < 149u ? least : 149u); /* 1..25: all that matters below 2^15 */
+    /* cppcheck-suppress shiftTooManyBits ; 2.10 does not see that least is 125 or more */
     const uint32_t rounded = (mantissa + (1u << (right - 1u))) >> right;
     const uint32_t held = rounded < 32767u ? rounded : 32767u;
     const uint32_t number = 0u - (uint32_t)(magnitude <= 0x7f800000u); /* all bits set, none for a NaN */

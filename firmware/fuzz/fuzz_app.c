@@ -1,16 +1,17 @@
 /* libFuzzer on the serial app: framing, protocol, supervisor, guard. An input's first byte chooses where the story
- * begins (at rest, settled, armed, flying, degraded), the others arrive on the wire; 10 ms pass on the chip's own
+ * begins (at rest, settled, armed, flying, degraded, about to end its descent), the others arrive on the wire; 10 ms pass on the chip's own
  * clock with every delimiter. Whatever arrives:
  *   - what is sent is whole frames, and motor commands in them are numbers in [0, 1], 0 with the motors off;
  *   - motors begin to turn only with an arm frame, and are off after a stop frame. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "tf_app.h"
 
 #define CHECK(holds) ((holds) ? (void)0 : abort())
 
-#define BEGINNINGS 6u
+#define BEGINNINGS 7u
 
 static tf_app_t app, beginning[BEGINNINGS];
 static uint32_t begin_us[BEGINNINGS];
@@ -100,13 +101,13 @@ static void keep_beginning(uint32_t i, uint8_t state)
     begin_us[i] = now_us;
 }
 
-static void take_off(uint8_t clock)
+static void take_off(uint8_t clock, uint32_t start_us)
 {
     static const tf_msg_arm_t arm = {0x1234u, TF_POLICY_CRC32, TF_CONTRACT_HASH};
     static const tf_msg_setpoint_t hover = {.kind = TF_SETPOINT_HOVER};
     uint8_t body[TF_MSG_SETPOINT_BYTES];
 
-    now_us = 0;
+    now_us = start_us;
     tf_app_init(&app, &port, 0x1234u);
     keep_beginning(0, TF_STATE_DISARMED);
     say(TF_MSG_SET_CLOCK, &clock, 1);
@@ -121,13 +122,20 @@ static void take_off(uint8_t clock)
 static void prepare_beginnings(void)
 {
     tf_decoder_init(&listener);
-    take_off(TF_CLOCK_OWN);
+    take_off(TF_CLOCK_OWN, 0);
     keep_beginning(5, TF_STATE_FLYING);
-    take_off(TF_CLOCK_LINK);
+    take_off(TF_CLOCK_LINK, 0u - 1500000u); /* the clock wraps a moment later */
     keep_beginning(3, TF_STATE_FLYING);
     now_us += 150000u;
     say_steps(1);
     keep_beginning(4, TF_STATE_DEGRADED);
+    say_steps(98);
+    keep_beginning(6, TF_STATE_DEGRADED);
+}
+
+uint32_t fuzz_begin_us(uint8_t first)
+{
+    return begin_us[first % BEGINNINGS];
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

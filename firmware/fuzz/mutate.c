@@ -2,6 +2,7 @@
  * mutations reach the protocol instead of dying at the checksum. */
 #include <string.h>
 
+#include "fuzz.h"
 #include "tf_app.h"
 
 #define MOST_FRAMES 16u
@@ -17,7 +18,7 @@ size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned int seed);
 
 static message_t message[MOST_FRAMES];
-static uint32_t count, random_state;
+static uint32_t count, random_state, begin_us;
 
 static uint32_t draw(uint32_t below)
 {
@@ -59,10 +60,10 @@ static void credentials(message_t *m)
     m->n = tf_encode_arm(&arm, m->body);
 }
 
-/* A level state at rest, a little later than the last; the beginnings end between 0.8 and 1.6 s. */
+/* A level state at rest, a little later than the last. */
 static void good_step(message_t *m, uint32_t before)
 {
-    tf_msg_step_t step = {.time_us = 700000u + draw(900000u), .quaternion = {1.0f}};
+    tf_msg_step_t step = {.time_us = begin_us, .quaternion = {1.0f}};
 
     for (uint32_t i = 0; i < before; i++) {
         if (message[i].type == TF_MSG_STEP || message[i].type == TF_MSG_TICK)
@@ -70,6 +71,47 @@ static void good_step(message_t *m, uint32_t before)
     }
     step.time_us += 1000u * (1u + draw(99));
     m->n = tf_encode_step(&step, m->body);
+}
+
+/* Numbers that set-points and states are made of, and those that they must never be. */
+static float any_number(void)
+{
+    static const uint32_t odd[] = {0x7F800000u, 0xFFC00000u, 0x7F800001u, 0x80000000u, 0x00000001u, 0x7F7FFFFFu, 0xC61C4000u};
+    const uint32_t bits = odd[draw(sizeof odd / sizeof odd[0])];
+    float x = (float)draw(2001u) * 1e-3f - 1.0f;
+
+    if (draw(16) == 0u)
+        memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* One that is taken, if its numbers are; chance alone finds no waypoints and no figure-eight. */
+static void good_setpoint(message_t *m)
+{
+    tf_msg_setpoint_t setpoint = {.kind = (uint8_t)draw(TF_SETPOINT_COUNT), .flags = (uint8_t)draw(2)};
+
+    for (uint32_t i = 0; i < sizeof setpoint.values / sizeof setpoint.values[0]; i++)
+        setpoint.values[i] = any_number();
+    if (setpoint.kind == TF_SETPOINT_WAYPOINTS) {
+        setpoint.values[0] = 0.1f + (float)draw(5);
+        setpoint.values[1] = (float)draw(6);
+    }
+    if (setpoint.kind == TF_SETPOINT_FIGURE_EIGHT) {
+        setpoint.values[5] = 1.0f + (float)draw(3);
+        setpoint.values[6] = (float)draw(3) * 0.1f;
+    }
+    m->n = tf_encode_setpoint(&setpoint, m->body);
+}
+
+static void odd_number(message_t *m)
+{
+    const float x = any_number();
+    uint32_t bits;
+
+    if (m->n < 8u)
+        return;
+    memcpy(&bits, &x, sizeof bits);
+    tf_put_u32(m->body + 4u * (1u + draw(m->n / 4u - 1u)), bits); /* every message's numbers lie on fours */
 }
 
 static void insert(uint32_t at)
@@ -83,6 +125,8 @@ static void insert(uint32_t at)
     message[at].n = body_bytes(message[at].type);
     if (message[at].type == TF_MSG_STEP && draw(4))
         good_step(&message[at], at);
+    if (message[at].type == TF_MSG_SETPOINT && draw(8))
+        good_setpoint(&message[at]);
     if (message[at].type == TF_MSG_ARM && draw(4))
         credentials(&message[at]);
 }
@@ -96,12 +140,13 @@ static void change_one(void)
         insert(at);
         return;
     }
-    switch (draw(8)) {
+    switch (draw(10)) {
     case 0: memmove(m, m + 1, (--count - at) * sizeof *m); break;
     case 1: *m = message[draw(count)]; break;
     case 2: m->sequence = (uint16_t)draw(65536u); break;
     case 3: m->type = (uint8_t)draw(256u); break;
-    case 4: m->n = draw(8) ? body_bytes(m->type) : draw(TF_MAX_BODY); break;
+    case 4: odd_number(m); break;
+    case 5: m->n = draw(8) ? body_bytes(m->type) : draw(TF_MAX_BODY); break;
     default: m->n = (uint32_t)LLVMFuzzerMutate(m->body, m->n, draw(4) && m->n ? m->n : TF_MAX_BODY); break;
     }
 }
@@ -128,6 +173,7 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsi
         return LLVMFuzzerMutate(data, size, max_size);
     if (size == 0u || draw(16) == 0u)
         data[0] = (uint8_t)draw(256u); /* another beginning */
+    begin_us = fuzz_begin_us(data[0]);
     parse(data + 1, size > 0u ? size - 1u : 0u);
     for (uint32_t i = 0; i <= draw(3); i++)
         change_one();
