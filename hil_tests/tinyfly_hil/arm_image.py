@@ -14,15 +14,24 @@ import weakref
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tinyfly.errors import UserError
 
 FLASH, RAM, CCM = (0x08000000, 1 << 20), (0x20000000, 128 << 10), (0x10000000, 64 << 10)
 PERIPHERALS = ((0x1FFF0000, 64 << 10), (0x40000000, 1 << 20), (0x50000000, 1 << 20), (0xE0000000, 1 << 20))
 SCRATCH = (0x60000000, 64 << 10)  # ours: arguments, and a stack
-RETURN = 0x60008000  # where a function called by us goes back to
 STACK = 0x6000FF00
+CALLER = 0x60008100  # CALLS_IN_A_ROW
+ROWS = 0x60008200  # what it calls: the function and five arguments each, then a zero
 CPACR = 0xE000ED88
 HANG_S = 5.0  # a call that takes longer hangs
+
+# Thumb: calls functions until there are no more. Entering and leaving the emulator takes longer than what a
+# controller does in between; a flight enters it once a millisecond instead of three times.
+#     next: ldmia r4!, {r6};  cbz r6, done;  ldmia r4!, {r0-r3, r5};  str r5, [sp];  blx r6;  b next;  done:
+CALLS_IN_A_ROW = struct.pack("<6H", 0xCC40, 0xB11E, 0xCC2F, 0x9500, 0x47B0, 0xE7F9)
 
 Layout = dict[str, tuple[int, str]]  # member path -> offset, struct format
 
@@ -61,6 +70,7 @@ class Image:
         self._uc.ctl_set_cpu_model(arm_const.UC_CPU_ARM_CORTEX_M4)
         for start, length in (FLASH, RAM, CCM, SCRATCH, *PERIPHERALS):
             self._uc.mem_map(start, length)
+        self.write(CALLER, CALLS_IN_A_ROW)
         self._top, self._calls, self._running = SCRATCH[0], 0, False
         self._structs: list[Struct] = []
         self.restart()
@@ -118,26 +128,34 @@ class Image:
         return struct.unpack(f"<{form}", self.read(self.address(symbol), struct.calcsize(f"<{form}")))[0]
 
     def call(self, symbol: str, *arguments: int) -> int:
-        """Run a function (arguments: integers and pointers); returns r0. UserError if it faults, hangs."""
-        arm, entry = self._arm, self.address(symbol) | 1
-        registers = (arm.UC_ARM_REG_R0, arm.UC_ARM_REG_R1, arm.UC_ARM_REG_R2, arm.UC_ARM_REG_R3)
+        """Run a function; returns r0."""
+        self.call_all((symbol, *arguments))
+        return int(self._uc.reg_read(self._arm.UC_ARM_REG_R0))
+
+    def call_all(self, *calls: tuple[Any, ...]) -> None:
+        """Run functions in a row, (name, up to five integers or pointers). UserError: one faults or hangs."""
+        arm = self._arm
         for changed in self._structs:
             changed.flush()
-        if len(arguments) > 4:
-            self.write(STACK, struct.pack(f"<{len(arguments) - 4}I", *arguments[4:]))
-        values = [*zip(registers, arguments, strict=False)]
-        self._uc.reg_write_batch([*values, (arm.UC_ARM_REG_SP, STACK), (arm.UC_ARM_REG_LR, RETURN | 1)])
+        rows = [
+            word
+            for name, *words in calls
+            for word in (self.address(name) | 1, *words, *[0] * (5 - len(words)))
+        ]
+        self.write(ROWS, struct.pack(f"<{len(rows) + 1}I", *rows, 0))
+        self._uc.reg_write(arm.UC_ARM_REG_R4, ROWS)
+        self._uc.reg_write(arm.UC_ARM_REG_SP, STACK)
         self._calls, self._running = self._calls + 1, True
+        names, end = ", ".join(call[0] for call in calls), CALLER + len(CALLS_IN_A_ROW)
         try:
-            self._uc.emu_start(entry, RETURN)
+            self._uc.emu_start(CALLER | 1, end)
         except self._error as e:
             at = self._uc.reg_read(arm.UC_ARM_REG_PC)
-            raise UserError(f"{self.path}: {symbol} faults at {at:#010x}: {e}") from None
+            raise UserError(f"{self.path}: {names} faults at {at:#010x}: {e}") from None
         finally:
             self._running = False
-        if (at := self._uc.reg_read(arm.UC_ARM_REG_PC)) != RETURN:
-            raise UserError(f"{self.path}: {symbol} does not come back; it hangs at {at:#010x}")
-        return int(self._uc.reg_read(arm.UC_ARM_REG_R0))
+        if (at := self._uc.reg_read(arm.UC_ARM_REG_PC)) != end:
+            raise UserError(f"{self.path}: {names} does not come back; it hangs at {at:#010x}")
 
     def call_float(self, symbol: str) -> float:
         """Run a function without arguments that returns a float."""
@@ -173,10 +191,20 @@ class Struct:
 
     def __init__(self, image: Image, address: int, size: int, layout: Layout):
         self.image, self.address, self._layout = image, address, layout
-        self._data, self._changed = bytearray(size), True
+        self._data, self._changed = bytearray((size + 3) & ~3), True
+        self._words = np.frombuffer(self._data, "<f4")
 
     def clear(self) -> None:
-        self._data, self._changed = bytearray(len(self._data)), True
+        self._data[:], self._changed = bytes(len(self._data)), True
+
+    def floats(self, *members: str) -> NDArray[np.intp]:
+        """Where these float members are, for `set_floats`."""
+        return np.array([self._find(member)[0] // 4 for member in members])
+
+    def set_floats(self, where: NDArray[np.intp], values: Any) -> None:
+        """Set many members at once."""
+        self._words[where] = values
+        self._changed = True
 
     def flush(self) -> None:
         """Bring what was set into the image's memory."""
@@ -193,6 +221,12 @@ class Struct:
         self.flush()
         at, form = self._find(member)
         return struct.unpack(f"<{form}", self.image.read(self.address + at, struct.calcsize(form)))[0]
+
+    def values(self, *members: str) -> list[Any]:
+        """Many members, read at once."""
+        self.flush()
+        data = self.image.read(self.address, len(self._data))
+        return [struct.unpack_from(f"<{form}", data, at)[0] for at, form in map(self._find, members)]
 
     def _find(self, member: str) -> tuple[int, str]:
         if member not in self._layout:

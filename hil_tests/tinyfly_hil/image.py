@@ -31,9 +31,13 @@ Array = NDArray[Any]
 RATE_HZ = 1000
 ABSOLUTE = 1  # setpoint mode modeAbs
 COMMANDER, TARGET, FIGURE_EIGHT = 0, 1, 2  # tinyfly.mode
+MOTORS = [f"list.{i}" for i in range(4)]
 FULL = 65535.0  # of a motor, in powerDistribution's units
 SETTLE_S = 0.6  # the core wants half a second of good states
 WARM_UP_S = 0.52  # from enable until the policy flies
+ESTIMATE = [f"{what}.{axis}" for what in ("position", "velocity") for axis in "xyz"]
+ESTIMATE += [f"attitudeQuaternion.{axis}" for axis in "wxyz"]
+ESTIMATE += [f"attitude.{angle}" for angle in ("roll", "pitch", "yaw")]
 PERIOD_S = 5.5  # of the figure-eight, as everywhere
 
 
@@ -48,6 +52,8 @@ class Crazyflie:
         self.sensors, self.state = image.struct("sensorData_t", entry), image.struct("state_t", entry)
         self.thrust = image.struct("motors_thrust_uncapped_t", "powerDistribution")
         self.pwm = image.struct("motors_thrust_pwm_t", "powerDistribution")
+        self._estimate = self.state.floats(*ESTIMATE)
+        self._gyro = self.sensors.floats("gyro.x", "gyro.y", "gyro.z", "acc.z")
         self.restart()
         self._full_n = image.call_float("powerDistributionGetMaxThrust") / 4
 
@@ -111,33 +117,28 @@ class Crazyflie:
         """State estimate (13,) -> rotor speed commands (4,) in [0, 1] of full speed."""
         self._sense(np.asarray(sensed, float))
         pointers = (self.control, self.setpoint, self.sensors, self.state)
-        self.image.call("controllerOutOfTree", *(p.address for p in pointers), self.tick)
-        self.image.call("powerDistribution", self.control.address, self.thrust.address)
-        self.image.call("powerDistributionCap", self.thrust.address, self.pwm.address)
+        self.image.call_all(
+            ("controllerOutOfTree", *(p.address for p in pointers), self.tick),
+            ("powerDistribution", self.control.address, self.thrust.address),
+            ("powerDistributionCap", self.thrust.address, self.pwm.address),
+        )
         self.tick += 1
-        share = np.array([self.pwm[f"list.{i}"] for i in range(4)]) / FULL
-        return self._speed(share * self._full_n)
+        return np.array([self._speed(u / FULL * self._full_n) for u in self.pwm.values(*MOTORS)])
 
     def _sense(self, s: Array) -> None:
-        state, q = self.state, s[QUATERNION]
-        for axis, p, v, w in zip("xyz", s[POSITION], s[VELOCITY], s[ANGULAR_VELOCITY], strict=True):
-            state[f"position.{axis}"], state[f"velocity.{axis}"] = p, v
-            self.sensors[f"gyro.{axis}"] = np.rad2deg(w)
-        for axis, value in zip("wxyz", q, strict=True):
-            state[f"attitudeQuaternion.{axis}"] = value
-        w, x, y, z = q
-        state["attitude.roll"] = np.rad2deg(np.arctan2(2 * (w * x + y * z), 1 - 2 * (x * x + y * y)))
-        state["attitude.pitch"] = -np.rad2deg(
-            np.arcsin(np.clip(2 * (w * y - z * x), -1, 1))
-        )  # theirs is inverted
-        state["attitude.yaw"] = np.rad2deg(np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z)))
-        self.sensors["acc.z"] = 1.0
+        w, x, y, z = s[QUATERNION].tolist()
+        roll = math.atan2(2 * (w * x + y * z), 1 - 2 * (x * x + y * y))
+        pitch = -math.asin(min(max(2 * (w * y - z * x), -1.0), 1.0))  # theirs is inverted
+        yaw = math.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
+        angles = (math.degrees(angle) for angle in (roll, pitch, yaw))
+        self.state.set_floats(self._estimate, [*s[POSITION], *s[VELOCITY], w, x, y, z, *angles])
+        self.sensors.set_floats(self._gyro, [*np.rad2deg(s[ANGULAR_VELOCITY]), 1.0])
 
-    def _speed(self, thrust_n: Array) -> Array:
+    def _speed(self, thrust_n: float) -> float:
         """Rotor speed fraction that gives a thrust; the inverse of the airframe's polynomial."""
         c0, c1, c2 = self.airframe.thrust_n
-        root = np.sqrt(np.maximum(c1 * c1 + 4 * c2 * np.maximum(thrust_n - c0, 0), 0))
-        return np.where(thrust_n > 0, np.clip((root - c1) / (2 * c2), 0, 1), 0.0)
+        root = math.sqrt(max(c1 * c1 + 4 * c2 * max(thrust_n - c0, 0.0), 0.0))
+        return min(max((root - c1) / (2 * c2), 0.0), 1.0) if thrust_n > 0 else 0.0
 
 
 def _name(enum: str, value: int) -> str:
