@@ -81,6 +81,43 @@ def test_the_image_configures_no_motor(policy_path, silicon):
     assert not [s for s in names if re.search("pwm|motor|dshot|esc_", s, re.IGNORECASE)]
 
 
+RCC_CR, RCC_PLLCFGR, RCC_CFGR, FLASH_ACR = 0x40023800, 0x40023804, 0x40023808, 0x40023C00
+USART_SR, USART_DR, USART_BRR, TIM5_PSC = 0x40011000, 0x40011004, 0x40011008, 0x40000C28
+CRYSTAL_READY, CRYSTAL_WATCHED, PLL_READY, FROM_CRYSTAL = 1 << 17, 1 << 19, 1 << 25, 1 << 22
+
+
+def word(image, address):
+    return struct.unpack("<I", image.read(address, 4))[0]
+
+
+@pytest.mark.parametrize("crystal_hz", [8_000_000, None])
+def test_silicon_runs_at_168_mhz_with_a_crystal_and_without(policy_path, crystal_hz):
+    """The clock tree computed back from the registers, as RM0090 draws it; ready bits are answered for."""
+    image = Image(build(policy_path, "emulated").elf)
+    image.write(RCC_CR, struct.pack("<I", PLL_READY | (CRYSTAL_READY if crystal_hz else 0)))
+    image.on_read(0xE0001004, struct.pack("<I", 7))  # its cycle counter counts
+    image.on_read(RCC_CFGR, struct.pack("<I", 2 << 2))  # the PLL is the system clock
+    image.call("board_init")
+    pll = word(image, RCC_PLLCFGR)
+    assert bool(pll & FROM_CRYSTAL) == bool(word(image, RCC_CR) & CRYSTAL_WATCHED) == bool(crystal_hz)
+    fed_hz = (crystal_hz or 16_000_000) / (pll & 63)
+    vco_hz = fed_hz * (pll >> 6 & 511)
+    assert 1e6 <= fed_hz <= 2e6 and 100e6 <= vco_hz <= 432e6
+    assert (vco_hz / (2 * (pll >> 16 & 3) + 2), vco_hz / (pll >> 24 & 15)) == (168e6, 48e6)
+    assert word(image, FLASH_ACR) == 0x705  # 2.7 V to 3.6 V: five wait states from 150 MHz on
+    assert 84e6 / word(image, USART_BRR) == pytest.approx(921600, rel=0.01)
+    assert (84e6 / (word(image, TIM5_PSC) + 1), image.call("board_cost_hz")) == (1e6, 168_000_000)
+
+
+@pytest.mark.parametrize(("status", "byte"), [(1 << 5, True), (1 << 3, False), (1 << 5 | 1 << 3, True)])
+def test_an_overrun_is_cleared_even_when_it_leaves_no_byte(policy_path, status, byte):
+    image = Image(build(policy_path, "emulated").elf)
+    image.on_read(USART_DR, b"\x5a")  # seen in memory once the data register has been read: that clears it
+    image.write(USART_SR, struct.pack("<I", status))
+    image.call("board_serial_irq")
+    assert (word(image, USART_DR), bool(image.get("received", "B"))) == (0x5A, byte)
+
+
 def test_an_unknown_member_is_refused_by_name(image):
     with pytest.raises(UserError, match=r"no attitude\.roll"):
         image.struct("tf_state_t", "tf_guard_check")["attitude.roll"]

@@ -12,6 +12,7 @@
 #define NVIC_ISER(n) REG(0xE000E100u + 4u * (n))
 #define NVIC_ISPR(n) REG(0xE000E200u + 4u * (n))
 #define SCB_ICSR REG(0xE000ED04u)
+#define SCB_VTOR REG(0xE000ED08u) /* not on Armv6-M */
 #define SCB_AIRCR REG(0xE000ED0Cu)
 #define SCB_CFSR REG(0xE000ED28u)
 #define SCB_CPACR REG(0xE000ED88u)

@@ -67,8 +67,18 @@ static void tick(void)
 {
 }
 
+typedef union {
+    void (*handler)(void);
+    uint32_t *stack;
+} vector_t;
+
+extern const vector_t vectors[16 + TF_UART_IRQ + 1];
+
 __attribute__((used)) _Noreturn static void start(void)
 {
+#if __ARM_ARCH >= 7
+    SCB_VTOR = (uint32_t)vectors; /* a boot loader that jumped here left its own */
+#endif
 #ifdef __ARM_FP
     SCB_CPACR |= 0xFu << 20; /* the FPU */
     __asm volatile("dsb\n\tisb" ::: "memory");
@@ -97,12 +107,7 @@ __attribute__((naked)) void tf_reset(void)
                    ".ltorg" ::"i"(PAINT));
 }
 
-typedef union {
-    void (*handler)(void);
-    uint32_t *stack;
-} vector_t;
-
-__attribute__((section(".vectors"), used)) static const vector_t vectors[16 + TF_UART_IRQ + 1] = {
+__attribute__((section(".vectors"), used)) const vector_t vectors[16 + TF_UART_IRQ + 1] = {
     [0] = {.stack = __stack_top},
     [1] = {.handler = tf_reset},
     [2 ... 14] = {.handler = fault},

@@ -40,11 +40,14 @@
 #ifndef TF_HSE_HZ
 #define TF_HSE_HZ 8000000u
 #endif
+_Static_assert(TF_HSE_HZ % 1000000u == 0u && TF_HSE_HZ >= 4000000u && TF_HSE_HZ <= 26000000u,
+               "the PLL is fed with 1 MHz from a crystal that the chip can drive");
 #define HSI_HZ 16000000u
 #define CORE_HZ 168000000u
 #define QEMU_TIMER_HZ 1000000000u /* 1 ns of virtual time = one instruction */
 #define PATIENCE 100000u          /* polls before a clock counts as absent */
 
+#define USART_ORE (1u << 3)
 #define USART_RXNE (1u << 5)
 #define USART_TXE (1u << 7)
 #define USART_ON 0x202Cu /* UE, RXNEIE, TE, RE; TXEIE is bit 7 */
@@ -71,13 +74,17 @@ static bool await(volatile uint32_t *reg, uint32_t mask, uint32_t value)
 /* 168 MHz from the crystal; from the internal oscillator when the crystal is dead; 16 MHz when there is no PLL. */
 static uint32_t clock_init(void)
 {
-    const uint32_t hse_on = 1u << 16, hse_ready = 1u << 17, pll_on = 1u << 24, pll_ready = 1u << 25;
+    const uint32_t hse_on = 1u << 16, hse_ready = 1u << 17, hse_watched = 1u << 19;
+    const uint32_t pll_on = 1u << 24, pll_ready = 1u << 25;
     uint32_t source = 1u << 22, megahertz = TF_HSE_HZ / 1000000u;
 
     RCC_APB1ENR |= 1u << 28; /* PWR */
+    (void)RCC_APB1ENR;       /* errata: a peripheral wants two cycles between its clock and its first access */
     PWR_CR |= 1u << 14;      /* voltage scale 1, as 168 MHz wants */
     RCC_CR |= hse_on;
-    if (!await(&RCC_CR, hse_ready, hse_ready)) {
+    if (await(&RCC_CR, hse_ready, hse_ready)) {
+        RCC_CR |= hse_watched; /* a crystal that dies later is an NMI, and so a restart, without it */
+    } else {
         source = 0;
         megahertz = HSI_HZ / 1000000u;
     }
@@ -85,7 +92,9 @@ static uint32_t clock_init(void)
     RCC_CR |= pll_on;
     if (!await(&RCC_CR, pll_ready, pll_ready))
         return HSI_HZ;
-    FLASH_ACR = 5u | 1u << 8 | 1u << 9 | 1u << 10;        /* five wait states, prefetch, both caches */
+    FLASH_ACR = 5u | 1u << 8 | 1u << 9 | 1u << 10; /* five wait states, prefetch, both caches */
+    if (!await(&FLASH_ACR, 7u, 5u))                /* taken, before the clock is fast */
+        return HSI_HZ;
     RCC_CFGR = 2u | 5u << 10 | 4u << 13;                  /* PLL; APB1 / 4, APB2 / 2 */
     return await(&RCC_CFGR, 0xCu, 8u) ? CORE_HZ : HSI_HZ; /* switched? */
 }
@@ -163,8 +172,16 @@ void board_send(const uint8_t *bytes, uint32_t n)
 
 void board_serial_irq(void)
 {
-    if ((USART_SR & USART_RXNE) != 0u) /* reading status, then data, also clears an overrun */
-        tf_main_receive((uint8_t)USART_DR);
+    const uint32_t status = USART_SR;
+
+    /* Reading status, then data, clears an overrun. One that comes between the two leaves no byte behind, and
+     * would interrupt for ever if only bytes were read. */
+    if ((status & (USART_RXNE | USART_ORE)) != 0u) {
+        const uint8_t byte = (uint8_t)USART_DR;
+
+        if ((status & USART_RXNE) != 0u)
+            tf_main_receive(byte);
+    }
     while ((USART_SR & USART_TXE) != 0u && board.tail != board.head) {
         USART_DR = board.out[board.tail % OUT_BYTES];
         board.tail = board.tail + 1u;
