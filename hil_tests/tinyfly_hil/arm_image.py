@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyfly.errors import UserError
+from tinyfly_hil.arm_struct import Layout, layout_of
 
 FLASH, RAM, CCM = (0x08000000, 1 << 20), (0x20000000, 128 << 10), (0x10000000, 64 << 10)
 PERIPHERALS = ((0x1FFF0000, 64 << 10), (0x40000000, 1 << 20), (0x50000000, 1 << 20), (0xE0000000, 1 << 20))
@@ -32,8 +33,6 @@ HANG_S = 5.0  # a call that takes longer hangs
 # controller does in between; a flight enters it once a millisecond instead of three times.
 #     next: ldmia r4!, {r6};  cbz r6, done;  ldmia r4!, {r0-r3, r5};  str r5, [sp];  blx r6;  b next;  done:
 CALLS_IN_A_ROW = struct.pack("<6H", 0xCC40, 0xB11E, 0xCC2F, 0x9500, 0x47B0, 0xE7F9)
-
-Layout = dict[str, tuple[int, str]]  # member path -> offset, struct format
 
 
 class Image:
@@ -164,7 +163,7 @@ class Image:
 
     def struct(self, type_name: str, function: str) -> Struct:
         """Room for one value of a struct type, as the file that defines ``function`` knows it."""
-        size, layout = _layout(self._elf, self.address(function) & ~1, type_name)
+        size, layout = layout_of(self._elf, self.address(function) & ~1, type_name)
         self._top = (self._top + 15) & ~15
         at, self._top = self._top, self._top + size
         self._structs.append(Struct(self, at, size, layout))
@@ -232,61 +231,3 @@ class Struct:
         if member not in self._layout:
             raise UserError(f"this firmware's struct has no {member}: tinyfly does not know this version")
         return self._layout[member]
-
-
-_FORMS = {(4, 4): "f", (2, 1): "B", (7, 1): "B", (7, 2): "H", (7, 4): "I", (7, 8): "Q", (8, 1): "B"}
-_FORMS |= {(5, 1): "b", (5, 2): "h", (5, 4): "i", (5, 8): "q", (6, 1): "b"}  # (DW_ATE, bytes)
-
-
-def _layout(elf: Any, function: int, type_name: str) -> tuple[int, Layout]:
-    """(size, members) of a struct type, from the debug information of the file that holds ``function``."""
-    if not elf.has_dwarf_info():
-        raise UserError("the image has no debug information (-g): its structs cannot be known")
-    dwarf = elf.get_dwarf_info()
-    aranges = dwarf.get_aranges()
-    offset = aranges.cu_offset_at_addr(function) if aranges else None
-    if offset is None:
-        raise UserError(f"the image's debug information says nothing about address {function:#010x}")
-    unit = dwarf.get_CU_at(offset)
-    for die in unit.get_top_DIE().iter_children():
-        if die.tag == "DW_TAG_typedef" and _name(die) == type_name:
-            layout: Layout = {}
-            target = _resolve(die)
-            _flatten(target, "", 0, layout)
-            return int(target.attributes["DW_AT_byte_size"].value), layout
-    raise UserError(f"the image's debug information has no type {type_name}: not a firmware tinyfly knows")
-
-
-def _name(die: Any) -> str:
-    name = die.attributes.get("DW_AT_name")
-    return name.value.decode() if name else ""
-
-
-def _resolve(die: Any) -> Any:
-    """The type behind typedefs and qualifiers."""
-    while die.tag in ("DW_TAG_typedef", "DW_TAG_const_type", "DW_TAG_volatile_type", "DW_TAG_member"):
-        die = die.get_DIE_from_attribute("DW_AT_type")
-    return die
-
-
-def _flatten(die: Any, path: str, offset: int, out: Layout) -> None:
-    """Every scalar within a type, by path; members of unnamed unions and structs belong to their parent."""
-    die = _resolve(die)
-    if die.tag in ("DW_TAG_structure_type", "DW_TAG_union_type"):
-        for member in die.iter_children():
-            if member.tag == "DW_TAG_member":
-                at = member.attributes.get("DW_AT_data_member_location")
-                inner = ".".join(x for x in (path, _name(member)) if x)
-                _flatten(member, inner, offset + (at.value if at else 0), out)
-    elif die.tag == "DW_TAG_array_type":
-        element = _resolve(die.get_DIE_from_attribute("DW_AT_type"))
-        size = element.attributes["DW_AT_byte_size"].value
-        bounds = [c.attributes.get("DW_AT_upper_bound") for c in die.iter_children()]
-        if len(bounds) == 1 and bounds[0] is not None:
-            for i in range(bounds[0].value + 1):
-                _flatten(element, f"{path}.{i}", offset + i * size, out)
-    elif die.tag in ("DW_TAG_base_type", "DW_TAG_enumeration_type"):
-        size = die.attributes["DW_AT_byte_size"].value
-        encoding = die.attributes["DW_AT_encoding"].value if die.tag == "DW_TAG_base_type" else 7
-        if form := _FORMS.get((encoding, size)):
-            out[path] = (offset, form)

@@ -1,9 +1,4 @@
-"""Fly a complete Crazyflie firmware image, the file that will be flashed, in an emulator in our simulator.
-
-The image's own controllerOutOfTree, powerDistribution and powerDistributionCap run at 1 kHz, its stock PID
-before and after the policy. Not part of it: the estimator (the simulator's state takes its place), the stock
-supervisor, the battery's voltage (thrust is taken as compensated).
-"""
+"""Fly a complete Crazyflie firmware image, the file that will be flashed, in an emulator in our simulator."""
 
 from __future__ import annotations
 
@@ -19,130 +14,19 @@ from numpy.typing import NDArray
 from tinyfly.airframe import Airframe
 from tinyfly.errors import UserError
 from tinyfly.policy import Policy
-from tinyfly.state import ANGULAR_VELOCITY, POSITION, QUATERNION, VELOCITY
-from tinyfly_hil.arm_image import Image
+from tinyfly.state import POSITION, QUATERNION
 from tinyfly_hil.build import occupied
-from tinyfly_hil.protocol import ENUMS
+from tinyfly_hil.crazyflie_image import Crazyflie
 from tinyfly_hil.setpoint import path
 from tinyfly_hil.world import LEVEL, Scenario, World
 
 Array = NDArray[Any]
 
 RATE_HZ = 1000
-ABSOLUTE = 1  # setpoint mode modeAbs
 COMMANDER, TARGET, FIGURE_EIGHT = 0, 1, 2  # tinyfly.mode
-MOTORS = [f"list.{i}" for i in range(4)]
-FULL = 65535.0  # of a motor, in powerDistribution's units
 SETTLE_S = 0.6  # the core wants half a second of good states
 WARM_UP_S = 0.52  # from enable until the policy flies
-ESTIMATE = [f"{what}.{axis}" for what in ("position", "velocity") for axis in "xyz"]
-ESTIMATE += [f"attitudeQuaternion.{axis}" for axis in "wxyz"]
-ESTIMATE += [f"attitude.{angle}" for angle in ("roll", "pitch", "yaw")]
 PERIOD_S = 5.5  # of the figure-eight, as everywhere
-
-
-class Crazyflie:
-    """An image as a controller: states in, rotor speed fractions out, one call a millisecond."""
-
-    def __init__(self, elf: Path, airframe: Airframe):
-        self.image = image = Image(elf)
-        self.airframe = airframe
-        entry = "controllerOutOfTree"
-        self.control, self.setpoint = image.struct("control_t", entry), image.struct("setpoint_t", entry)
-        self.sensors, self.state = image.struct("sensorData_t", entry), image.struct("state_t", entry)
-        self.thrust = image.struct("motors_thrust_uncapped_t", "powerDistribution")
-        self.pwm = image.struct("motors_thrust_pwm_t", "powerDistribution")
-        self._estimate = self.state.floats(*ESTIMATE)
-        self._gyro = self.sensors.floats("gyro.x", "gyro.y", "gyro.z", "acc.z")
-        self.restart()
-        self._full_n = image.call_float("powerDistributionGetMaxThrust") / 4
-
-    def restart(self) -> None:
-        """Boot it: initial values, the firmware's own initialisation and self-test."""
-        self.tick = 1
-        self.image.restart()
-        self.image.call("controllerOutOfTreeInit")
-        if not self.image.call("controllerOutOfTreeTest") & 0xFF:
-            raise UserError(f"{self.image.path}: the self-test refuses: {self.reason} ({self.supervisor})")
-
-    @property
-    def flying(self) -> bool:
-        """The policy's commands go to the motors."""
-        return bool(self.image.get("flying", "B"))
-
-    @property
-    def supervisor(self) -> str:
-        """State of the core's supervisor."""
-        return _name("state", self.image.get("tf", "B"))
-
-    @property
-    def reason(self) -> str:
-        """Why the supervisor is where it is."""
-        return _name("reason", self.image.read(self.image.address("tf") + 1, 1)[0])
-
-    @property
-    def refusal(self) -> str:
-        """Why the last enable was refused or ended."""
-        return _name("reason", self.image.get("refusal", "B"))
-
-    @property
-    def policy_crc(self) -> int:
-        """Identity of the policy inside."""
-        return int(self.image.get("policy_hash", "I"))
-
-    @property
-    def kernel(self) -> str:
-        """Arithmetic of its network."""
-        return _name("kernel", self.image.get("kernel", "B"))
-
-    def enable(self, mode: int) -> None:
-        """What cfclient does: choose a mode and set tinyfly.enable."""
-        self.image.set("tf_mode", "B", mode)
-        self.image.set("tf_enable", "B", 1)
-
-    def disable(self) -> None:
-        """Give the aircraft back to the PID."""
-        self.image.set("tf_enable", "B", 0)
-
-    def command(self, position: Array | None) -> None:
-        """The commander's position set-point (3,) m, heading 0; None: no set-point, as after a link loss."""
-        self.setpoint.clear()
-        if position is not None:
-            for axis, value in zip("xyz", position, strict=True):
-                self.setpoint[f"mode.{axis}"] = ABSOLUTE
-                self.setpoint[f"position.{axis}"] = float(value)
-            self.setpoint["mode.yaw"] = ABSOLUTE
-
-    def step(self, sensed: Array) -> Array:
-        """State estimate (13,) -> rotor speed commands (4,) in [0, 1] of full speed."""
-        self._sense(np.asarray(sensed, float))
-        pointers = (self.control, self.setpoint, self.sensors, self.state)
-        self.image.call_all(
-            ("controllerOutOfTree", *(p.address for p in pointers), self.tick),
-            ("powerDistribution", self.control.address, self.thrust.address),
-            ("powerDistributionCap", self.thrust.address, self.pwm.address),
-        )
-        self.tick += 1
-        return np.array([self._speed(u / FULL * self._full_n) for u in self.pwm.values(*MOTORS)])
-
-    def _sense(self, s: Array) -> None:
-        w, x, y, z = s[QUATERNION].tolist()
-        roll = math.atan2(2 * (w * x + y * z), 1 - 2 * (x * x + y * y))
-        pitch = -math.asin(min(max(2 * (w * y - z * x), -1.0), 1.0))  # theirs is inverted
-        yaw = math.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
-        angles = (math.degrees(angle) for angle in (roll, pitch, yaw))
-        self.state.set_floats(self._estimate, [*s[POSITION], *s[VELOCITY], w, x, y, z, *angles])
-        self.sensors.set_floats(self._gyro, [*np.rad2deg(s[ANGULAR_VELOCITY]), 1.0])
-
-    def _speed(self, thrust_n: float) -> float:
-        """Rotor speed fraction that gives a thrust; the inverse of the airframe's polynomial."""
-        c0, c1, c2 = self.airframe.thrust_n
-        root = math.sqrt(max(c1 * c1 + 4 * c2 * max(thrust_n - c0, 0.0), 0.0))
-        return min(max((root - c1) / (2 * c2), 0.0), 1.0) if thrust_n > 0 else 0.0
-
-
-def _name(enum: str, value: int) -> str:
-    return next((name for name, number in ENUMS[enum].items() if number == value), str(value))
 
 
 @dataclass(slots=True)
@@ -205,6 +89,7 @@ def check(elf: Path, policy: Policy) -> dict[str, Any]:
     craft = load(elf, policy)
     flash_bytes, ram_bytes = occupied(elf)
     hover_error_m = _hover(craft, home, judge)
+    _headings(craft, home, judge)
     figure_eight_rmse_m = _figure_eight(craft, home, judge)
     _bad_estimates(craft, home, judge)
     _link_loss(craft, home, judge)
@@ -248,6 +133,20 @@ def _hover(craft: Crazyflie, home: Array, judge: Judge) -> float:
     back = float(np.linalg.norm(position[-1] - position[0]))
     judge("disabled, the PID has the aircraft back", not run.craft.flying and back < 0.3)
     return float(error)
+
+
+def _headings(craft: Crazyflie, home: Array, judge: Judge) -> None:
+    run = start(craft, home)
+    _took_over(run, COMMANDER)
+    craft.command(home, yaw_deg=90.0)
+    run.fly(2.5)
+    w, x, y, z = run.world.sense()[QUATERNION]
+    yaw_deg = math.degrees(math.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z)))
+    judge("the nose turns to the commanded heading", craft.flying and abs(yaw_deg - 90) < 5)
+    craft.command_hover(0.5, 0.0, 1.0)
+    position, _ = run.fly(2.0)
+    there = home + np.array([0.0, 1.0, 0.0])  # 2 s at 0.5 m/s, the nose along y
+    judge("a hover command is flown along the nose", float(np.linalg.norm(position[-1] - there)) < 0.15)
 
 
 def _figure_eight(craft: Crazyflie, home: Array, judge: Judge) -> float:

@@ -2,8 +2,8 @@
  *
  * The stock PID flies until tinyfly.enable goes from 0 to 1 and the core has armed and warmed up; then the policy
  * flies, through the stock supervisor, power distribution and battery compensation. The PID has the aircraft back
- * at once when enable goes to 0, when the commander's position set-point ends (link loss, emergency stop, landing),
- * and on every failure the core finds. Only while the estimate itself is broken, which the PID cannot fly on
+ * at once when enable goes to 0, when the commander no longer says where to be or how to move (link loss, emergency
+ * stop, landed), and on every failure the core finds. Only while the estimate itself is broken, which the PID cannot fly on
  * either, does the core's blind descent go out. After any of these, enable must go through 0 again. */
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,10 +23,11 @@
 
 #include "tf_airframe.h"
 #include "tf_controller.h"
+#include "tf_frame.h"
 
 #define STEP_TICKS 2u      /* of the 1 kHz stabilizer: the policy runs at 500 Hz */
 #define TICK_US 1000u
-#define RAD_PER_DEG 0.0174532925f
+#define STEP_S (STEP_TICKS * TICK_US * 1e-6f)
 
 enum { MODE_COMMANDER, MODE_TARGET, MODE_FIGURE_EIGHT };
 
@@ -38,6 +39,8 @@ static float tf_eight[4] = {1.0f, 1.0f, 5.5f, 3.0f}; /* length m, width m, perio
 
 static tf_controller_t tf;
 static float motors[TF_MOTORS];
+static tf_frame_t frame;
+static uint8_t mode; /* tf_mode when enabled */
 static bool was_enabled, was_flying;
 
 /* Log variables. */
@@ -46,50 +49,37 @@ static uint16_t cost_us;
 static uint32_t policy_hash = TF_POLICY_CRC32;
 static uint8_t kernel = TF_POLICY_KERNEL;
 
-static tf_state_t convert(const state_t *s, const sensorData_t *sensors)
-{
-    const quaternion_t *q = &s->attitudeQuaternion;
-
-    return (tf_state_t){
-        .position = {s->position.x, s->position.y, s->position.z},
-        .quaternion = {q->w, q->x, q->y, q->z},
-        .velocity = {s->velocity.x, s->velocity.y, s->velocity.z},
-        .angular_velocity = {sensors->gyro.x * RAD_PER_DEG, sensors->gyro.y * RAD_PER_DEG,
-                             sensors->gyro.z * RAD_PER_DEG},
-    };
-}
-
-/* A live commander with a position in all axes is what allows the policy to fly, whatever the mode. */
-static bool commanded(const setpoint_t *sp)
-{
-    return sp->mode.x == modeAbs && sp->mode.y == modeAbs && sp->mode.z == modeAbs;
-}
-
-static uint8_t follow(const setpoint_t *sp)
-{
-    float v[TF_SETPOINT_VALUES] = {
-        sp->position.x, sp->position.y, sp->position.z, sp->velocity.x, sp->velocity.y, sp->velocity.z,
-        sp->acceleration.x, sp->acceleration.y, sp->acceleration.z,
-    };
-
-    for (uint32_t i = 9; i < TF_SETPOINT_VALUES; i++) /* what comes is not known: as it is now */
-        v[i] = v[i - 3u];
-    return tf_controller_setpoint(&tf, TF_SETPOINT_REFERENCE, 0, v);
-}
-
-/* Once, when enabled: the modes that need no stream. */
+/* Once, when enabled: where the nose points, and the modes that need no stream. */
 static uint8_t begin(const state_t *s)
 {
-    const float to[TF_SETPOINT_VALUES] = {tf_target[0], tf_target[1], tf_target[2]};
-    const float figure[TF_SETPOINT_VALUES] = {s->position.x, s->position.y, s->position.z, 0.5f * tf_eight[0],
-                                              tf_eight[1], tf_eight[2], tf_eight[3]};
+    const float here[3] = {s->position.x, s->position.y, s->position.z};
+    float to[TF_SETPOINT_VALUES] = {0};
+    float figure[TF_SETPOINT_VALUES] = {[3] = 0.5f * tf_eight[0], tf_eight[1], tf_eight[2], tf_eight[3]};
 
-    switch (tf_mode) {
+    mode = tf_mode;
+    tf_frame_turn(&frame, s->attitude.yaw);
+    tf_frame_point(&frame, tf_target, to);
+    tf_frame_point(&frame, here, figure);
+    switch (mode) {
     case MODE_COMMANDER: return TF_REASON_NONE;
     case MODE_TARGET: return tf_controller_setpoint(&tf, TF_SETPOINT_POSITION, 0, to);
     case MODE_FIGURE_EIGHT: return tf_controller_setpoint(&tf, TF_SETPOINT_FIGURE_EIGHT, 0, figure);
     default: return TF_REASON_BAD_SETPOINT;
     }
+}
+
+/* The commander's, renewed in every step; refused when a number is bad: then it goes stale. */
+static void follow(const setpoint_t *sp, const state_t *s)
+{
+    float values[TF_SETPOINT_VALUES];
+
+    if (mode != MODE_COMMANDER || !was_enabled || !tf_frame_commanded(sp))
+        return;
+    if (tf.supervisor.state != TF_STATE_FLYING)
+        tf_frame_anchor(&frame, s);
+    tf_frame_follow(&frame, sp, STEP_S);
+    tf_frame_reference(&frame, sp, s, STEP_S, values);
+    (void)tf_controller_setpoint(&tf, TF_SETPOINT_REFERENCE, 0, values);
 }
 
 static void give_back(uint8_t why)
@@ -103,12 +93,12 @@ static void requests(const setpoint_t *sp, const state_t *s)
     const bool enabled = tf_enable != 0u;
 
     if (enabled && !was_enabled) {
-        refusal = commanded(sp) ? begin(s) : TF_REASON_STALE_SETPOINT;
+        refusal = tf_frame_commanded(sp) ? begin(s) : TF_REASON_STALE_SETPOINT;
         if (refusal == TF_REASON_NONE)
             refusal = tf_controller_arm(&tf);
     } else if (!enabled && was_enabled) {
         give_back(TF_REASON_NONE);
-    } else if (tf_controller_motors_on(&tf) && !commanded(sp)) {
+    } else if (tf_controller_motors_on(&tf) && !tf_frame_commanded(sp)) {
         give_back(TF_REASON_STALE_SETPOINT);
     }
     was_enabled = enabled;
@@ -116,13 +106,15 @@ static void requests(const setpoint_t *sp, const state_t *s)
 
 static void step(const setpoint_t *sp, const sensorData_t *sensors, const state_t *s, uint32_t tick)
 {
-    const tf_state_t state = convert(s, sensors);
     const uint64_t before = usecTimestamp();
 
     requests(sp, s);
-    if (tf_mode == MODE_COMMANDER && commanded(sp))
-        (void)follow(sp); /* refused when a number is bad: then it goes stale */
+    follow(sp, s);
+    const tf_state_t state = tf_frame_state(&frame, s, sensors);
     tf_controller_step(&tf, tick * TICK_US, &state, motors);
+    const uint8_t now = tf.supervisor.state;
+    if (refusal == TF_REASON_NONE && (now == TF_STATE_DEGRADED || now == TF_STATE_FAILSAFE))
+        refusal = tf.supervisor.reason;
     cost_us = (uint16_t)(usecTimestamp() - before);
 }
 
@@ -148,6 +140,7 @@ void controllerOutOfTreeInit(void)
     controllerPidInit();
     tf_controller_init(&tf, 0);
     (void)tf_controller_self_test(&tf);
+    tf_frame_turn(&frame, 0.0f);
     was_enabled = was_flying = false;
     flying = 0;
 }
@@ -165,7 +158,8 @@ void controllerOutOfTree(control_t *control, const setpoint_t *sp, const sensorD
     else
         tf_pilot_prepare(&tf.pilot); /* the other tick: sums ahead */
     flying = ours();
-    if (was_flying && !flying) { /* the PID starts afresh from where the policy leaves off */
+    const bool back = was_flying && !flying;
+    if (back) { /* the PID starts afresh from where the policy leaves off */
         attitudeControllerResetAllPID(s->attitude.roll, s->attitude.pitch, s->attitude.yaw);
         positionControllerResetAllPID(s->position.x, s->position.y, s->position.z);
     }
@@ -173,7 +167,7 @@ void controllerOutOfTree(control_t *control, const setpoint_t *sp, const sensorD
     if (flying)
         output(control);
     else
-        controllerPid(control, sp, sensors, s, tick);
+        controllerPid(control, sp, sensors, s, back ? 0u : tick); /* 0: its every loop runs, on today's numbers */
 }
 
 /* The app layer wants a task; there is nothing for it to do. */
@@ -189,7 +183,7 @@ void appMain(void)
 PARAM_GROUP_START(tinyfly)
 /** 0 -> 1: let the policy fly; 0: give the aircraft back to the PID */
 PARAM_ADD(PARAM_UINT8, enable, &tf_enable)
-/** Set-point: commander's position (0), target (1), figure-eight about here (2); read when enabled */
+/** Set-point: commander's (0), target (1), figure-eight about here, along the nose (2); read when enabled */
 PARAM_ADD(PARAM_UINT8, mode, &tf_mode)
 /** Target, world frame [m] */
 PARAM_ADD(PARAM_FLOAT, x, &tf_target[0])

@@ -1,0 +1,291 @@
+"""The Crazyflie app's decisions: who flies, what is followed, what is refused."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import math
+import os
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from native import FULL, GENERATE, HERE, build, core_sources
+from policies import random_policy
+
+from tinyfly_hil.protocol import name_of
+
+APP = GENERATE.parents[1] / "ports" / "crazyflie" / "src"
+HEADERS = ("app", "attitude_controller", "controller", "controller_pid", "FreeRTOS", "log", "param", "task")
+HEADERS += ("platform_defaults", "position_controller", "stabilizer_types", "usec_time", "tf_airframe")
+COMMANDER, TARGET, FIGURE_EIGHT = range(3)
+DISABLED, ABSOLUTE, RATE = range(3)
+LEGACY, FORCE = 0, 2
+
+
+class Vector(ctypes.Structure):
+    _fields_ = tuple((axis, ctypes.c_float) for axis in "xyz")
+
+
+class Setpoint(ctypes.Structure):
+    """setpoint_t of crazyflie_stock.h"""
+
+    _fields_ = (
+        *((name, Vector) for name in ("attitude", "rate", "position", "velocity", "acceleration")),
+        ("velocity_body", ctypes.c_bool),
+        *((name, ctypes.c_uint) for name in ("x", "y", "z", "yaw")),
+    )
+
+
+class State(ctypes.Structure):
+    """state_t of crazyflie_stock.h"""
+
+    _fields_ = (
+        ("attitude", Vector),
+        ("quaternion", ctypes.c_float * 4),
+        ("position", Vector),
+        ("velocity", Vector),
+    )
+
+
+class Control(ctypes.Structure):
+    """control_t of crazyflie_stock.h"""
+
+    _fields_ = (("forces", ctypes.c_float * 4), ("mode", ctypes.c_uint))
+
+
+@dataclass
+class Aircraft:
+    """The app, called once a millisecond."""
+
+    c: ctypes.CDLL
+    tick: int = 1
+    setpoint: Setpoint = field(default_factory=Setpoint)
+    state: State = field(default_factory=State)
+    control: Control = field(default_factory=Control)
+
+    def __post_init__(self) -> None:
+        self.parameters(enable=0)
+        self.c.controllerOutOfTreeInit()
+        assert self.c.controllerOutOfTreeTest()
+        self.face(0.0)
+        self.hold(0, 0, 1)
+
+    def parameters(self, enable: int, mode: int = COMMANDER, target: tuple[float, ...] = (0, 0, 1)) -> None:
+        self.c.bridge_parameters(enable, mode, (ctypes.c_float * 3)(*target))
+
+    def face(self, yaw_deg: float) -> None:
+        half = math.radians(yaw_deg) / 2
+        self.state.attitude.z = yaw_deg
+        self.state.quaternion = (math.cos(half), 0, 0, math.sin(half))
+
+    def command(self, modes: tuple[int, int, int, int], **values: tuple[float, float, float]) -> None:
+        self.setpoint = Setpoint(x=modes[0], y=modes[1], z=modes[2], yaw=modes[3])
+        for name, vector in values.items():
+            setattr(self.setpoint, name, Vector(*vector))
+
+    def hold(self, x: float, y: float, z: float) -> None:
+        self.command((ABSOLUTE,) * 4, position=(x, y, z))
+
+    def run(self, ms: int) -> bool:
+        """Time passes; True when the policy's commands went out last."""
+        arguments = [ctypes.byref(x) for x in (self.control, self.setpoint, Vector(), self.state)]
+        for _ in range(ms):
+            self.c.controllerOutOfTree(*arguments, self.tick)
+            self.tick += 1
+        if self.control.mode == FORCE:
+            assert all(0 <= force <= 1.25 for force in self.control.forces)
+        return bool(self.control.mode == FORCE)
+
+    def take_over(self, mode: int = COMMANDER, **parameters: tuple[float, ...]) -> Aircraft:
+        assert not self.run(600)
+        self.parameters(enable=1, mode=mode, **parameters)
+        assert self.run(520), self.refusal
+        return self
+
+    refusal = property(lambda self: name_of("reason", self.c.bridge_refusal()))
+    core = property(lambda self: name_of("state", self.c.bridge_state()))
+
+    @property
+    def reference(self) -> np.ndarray:
+        """Position, velocity, acceleration that the core was given."""
+        return np.array(self.c.bridge_reference()[:9]).reshape(3, 3)
+
+
+@pytest.fixture(scope="module")
+def app():
+    digest = hashlib.sha256()
+    for path in (*sorted(APP.glob("*.[ch]")), *sorted(HERE.glob("crazyflie_*"))):
+        digest.update(path.read_bytes())
+    folder = Path(tempfile.gettempdir()) / f"tinyfly-stock-{os.getuid()}-{digest.hexdigest()[:16]}"
+    folder.mkdir(exist_ok=True)
+    for name in HEADERS:
+        (folder / f"{name}.h").write_text('#include "crazyflie_stock.h"\n')
+    sources = [*core_sources(), APP / "tf_frame.c", HERE / "bridge.c", HERE / "crazyflie_bridge.c"]
+    flags = [f"-I{path}" for path in (folder, HERE, APP)]
+    library = build(random_policy(FULL), sources=sources, flags=flags)
+    library.bridge_reference.restype = library.bridge_app_input.restype = ctypes.POINTER(ctypes.c_float)
+    library.controllerOutOfTreeTest.restype = ctypes.c_bool
+    for name in ("bridge_refusal", "bridge_state"):
+        getattr(library, name).restype = ctypes.c_uint8
+    return library
+
+
+@pytest.fixture
+def aircraft(app):
+    return Aircraft(app)
+
+
+MOVE = (RATE, RATE, RATE, RATE)
+HOVER = (RATE, RATE, ABSOLUTE, RATE)
+NOT_FLOWN = {
+    "nothing": (DISABLED,) * 4,
+    "attitude and thrust": (DISABLED, DISABLED, DISABLED, RATE),
+    "attitude and height": (DISABLED, DISABLED, ABSOLUTE, RATE),
+    "attitude and climb": (DISABLED, DISABLED, RATE, RATE),
+}
+
+
+@pytest.mark.parametrize("modes", NOT_FLOWN.values(), ids=NOT_FLOWN)
+def test_what_says_not_where_to_be_is_the_stock_controllers(aircraft, modes):
+    aircraft.take_over()
+    aircraft.command(modes)
+    assert not aircraft.run(2)
+    assert (aircraft.core, aircraft.refusal) == ("disarmed", "stale_setpoint")
+    aircraft.hold(0, 0, 1)
+    assert not aircraft.run(1000)  # not before enable has gone through 0
+    aircraft.parameters(enable=0)
+    aircraft.take_over()
+
+
+@pytest.mark.parametrize("modes", [*NOT_FLOWN.values()], ids=NOT_FLOWN)
+def test_without_a_place_to_be_the_policy_cannot_be_enabled(aircraft, modes):
+    aircraft.command(modes)
+    aircraft.run(600)
+    aircraft.parameters(enable=1)
+    assert not aircraft.run(600)
+    assert aircraft.refusal == "stale_setpoint"
+
+
+def test_handed_back_the_stock_controller_starts_afresh_with_all_its_loops(aircraft):
+    aircraft.take_over()
+    before = aircraft.c.bridge_pid_resets()
+    aircraft.parameters(enable=0)
+    aircraft.tick += aircraft.tick % 2  # the core steps on even ticks
+    assert not aircraft.run(1)
+    assert (aircraft.c.bridge_pid_tick(), aircraft.c.bridge_pid_resets() - before) == (0, 2)
+    aircraft.run(1)
+    assert aircraft.c.bridge_pid_tick() == aircraft.tick - 1
+
+
+def test_a_position_is_seen_from_the_nose(aircraft):
+    aircraft.face(90)
+    aircraft.command((ABSOLUTE,) * 4, position=(1, 2, 3), acceleration=(1, 0, 0), attitude=(0, 0, 90))
+    aircraft.take_over()
+    assert np.allclose(aircraft.reference, [[2, -1, 3], [0, 0, 0], [0, -1, 0]], atol=1e-5)
+    rotation = np.array(aircraft.c.bridge_app_input()[35:44])  # after 32 of history, 3 of position
+    assert np.allclose(rotation.reshape(3, 3), np.eye(3), atol=1e-5)
+
+
+@pytest.mark.parametrize("yaw", [0.0, 180.0, -135.0])
+def test_a_commanded_heading_is_approached_the_short_way_at_90_degrees_a_second(aircraft, yaw):
+    aircraft.face(135)
+    aircraft.setpoint.attitude.z = 135
+    aircraft.take_over()
+    aircraft.hold(1, 0, 1)
+    aircraft.setpoint.attitude.z = yaw
+    aircraft.run(500)
+    expected = {0.0: 90, 180.0: 180, -135.0: 180}[yaw]  # the last lies 90 degrees on: half the way
+    seen = math.degrees(math.atan2(-aircraft.reference[0, 1], aircraft.reference[0, 0]))
+    assert abs((seen - expected + 180) % 360 - 180) < 0.5
+
+
+def test_a_velocity_moves_the_reference_on_a_leash_and_is_clipped(aircraft):
+    aircraft.take_over()
+    aircraft.command(MOVE, velocity=(0.5, -9.0, 0.0))
+    aircraft.run(200)
+    assert np.allclose(aircraft.reference[:2], [[0.1, -0.4, 0], [0.5, -2, 0]], atol=0.01)
+    aircraft.run(2000)
+    assert np.allclose(aircraft.reference[0], [0.5, -0.5, 0.0], atol=0.01)
+
+
+def test_a_hover_command_is_the_bodys(aircraft):
+    aircraft.face(90)
+    aircraft.setpoint.attitude.z = 90
+    aircraft.take_over()
+    aircraft.command(HOVER, velocity=(0.5, 0, 0), position=(0, 0, 0.7))
+    aircraft.setpoint.velocity_body = True
+    aircraft.run(200)
+    assert np.allclose(aircraft.reference[:2], [[0.1, 0, 0.7], [0.5, 0, 0]], atol=0.01)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, 1e30, 101.0])
+def test_a_command_that_is_no_number_is_not_flown(aircraft, bad):
+    aircraft.take_over()
+    aircraft.hold(bad, 0, 1)
+    assert aircraft.run(90)  # it flies on to the last good one ...
+    assert not aircraft.run(20)  # ... for 100 ms
+    assert (aircraft.core, aircraft.refusal) == ("degraded", "stale_setpoint")
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -1e30])
+def test_a_heading_that_is_no_number_changes_nothing(aircraft, bad):
+    aircraft.take_over()
+    aircraft.hold(1, 0, 1)
+    aircraft.setpoint.attitude.z = bad
+    assert aircraft.run(500)
+    assert np.allclose(aircraft.reference[0], [1, 0, 1])
+
+
+@pytest.mark.parametrize("mode", [TARGET, FIGURE_EIGHT])
+def test_the_mode_is_that_of_the_enable_whatever_is_set_in_flight(aircraft, mode):
+    aircraft.take_over(TARGET, target=(1, 2, 3))
+    aircraft.parameters(enable=1, mode=COMMANDER if mode == TARGET else FIGURE_EIGHT, target=(9, 9, 9))
+    assert aircraft.run(500)
+    assert np.allclose(aircraft.reference[0], [1, 2, 3])
+
+
+@pytest.mark.parametrize("target", [(math.nan, 0, 1), (0, 200, 1)])
+def test_a_target_that_makes_no_sense_is_refused_by_name(aircraft, target):
+    aircraft.run(600)
+    aircraft.parameters(enable=1, mode=TARGET, target=target)
+    assert not aircraft.run(600)
+    assert aircraft.refusal == "bad_setpoint"
+
+
+def test_without_an_estimate_the_core_descends_blind_and_stops(aircraft):
+    aircraft.take_over()
+    aircraft.state.position.x = math.nan
+    assert aircraft.run(400) and aircraft.control.forces[0] > 0
+    assert aircraft.run(110) and not any(aircraft.control.forces)
+    aircraft.state.position.x = 0
+    assert not aircraft.run(2)
+    assert (aircraft.core, aircraft.refusal) == ("failsafe", "non_finite_state")
+
+
+@pytest.mark.parametrize(("ticks", "flies"), [(1, True), (90, True), (110, False), (600, False)])
+def test_ticks_that_are_skipped_are_time_that_has_passed(aircraft, ticks, flies):
+    aircraft.take_over()
+    aircraft.tick += ticks
+    assert aircraft.run(3) == flies
+
+
+def test_the_clock_may_wrap_in_flight(aircraft):
+    aircraft.tick = 2**32 // 1000 - 900
+    aircraft.take_over()
+    assert aircraft.run(2000)
+
+
+def test_chosen_anew_as_controller_it_waits_for_a_new_enable(aircraft):
+    aircraft.take_over()
+    aircraft.c.controllerOutOfTreeInit()
+    assert not aircraft.run(1500)
+    assert aircraft.refusal == "stale_state"
+
+
+def test_an_estimator_that_starts_again_is_flown_through(aircraft):
+    aircraft.take_over()
+    aircraft.state.position = Vector(3, -2, 5)
+    assert aircraft.run(1000)
