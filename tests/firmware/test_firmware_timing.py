@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 from core import LEVEL, MS, Controller
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 TICK = 2 * MS
 NEAR_WRAP = 2**32 - 1_250 * MS  # the clock wraps while it flies
@@ -149,3 +151,54 @@ def test_a_descent_under_control_ends_after_five_seconds(library):
     motors = c.run(10 * MS)
     assert (c.state, c.reason) == ("failsafe", "descent_over")
     assert not motors.any()
+
+
+RATES_HZ = [100, 150, 200, 250, 333, 500, 1000]
+
+
+@pytest.mark.parametrize("rate_hz", RATES_HZ)
+def test_the_limits_are_the_same_at_any_rate(library, rate_hz):
+    tick = 1_000_000 // rate_hz
+    c = Controller(library, NEAR_WRAP).take_off(tick)
+    for age in range(tick, 600 * MS, tick):
+        motors = c.step(tick, None)
+        expected = "flying" if age < 100 * MS else "degraded" if age < 500 * MS else "failsafe"
+        assert (c.state, bool(motors.any())) == (expected, expected != "failsafe")
+
+
+@pytest.mark.parametrize("rate_hz", RATES_HZ)
+def test_a_stop_in_any_phase_of_any_flight_is_obeyed_in_the_next_step(library, rate_hz):
+    tick = 1_000_000 // rate_hz
+    for phase in range(0, tick, tick // 5):
+        for state in (LEVEL, None, [float("nan")] * 13):
+            c = Controller(library).take_off(tick)
+            assert c.step(phase + 1, state).any()
+            assert c.stop() == "none"
+            assert not c.step(tick - phase, state).any()
+            assert (c.state, c.arm()) == ("stopped", "not_disarmed")
+
+
+TIMES_US = [1, 999, 2_000, 3_003, 10_000, 33_333, 60_000, 99_999, 100_000, 250_000, 499_999, 500_000, 2**31]
+STEP = st.tuples(
+    st.sampled_from(TIMES_US),
+    st.sampled_from(["good", "good", "good", "none", "nan", "wild"]),
+    st.sampled_from(["", "", "", "arm", "disarm", "hover", "velocity", "reference"]),
+)
+
+
+@given(story=st.lists(STEP, max_size=60), start_us=st.sampled_from([0, NEAR_WRAP, 2**31 - 1]))
+@settings(max_examples=150, deadline=None)
+def test_whatever_happens_motors_are_off_half_a_second_after_the_last_good_state(library, story, start_us):
+    c = Controller(library, start_us).take_off()
+    states = {"good": LEVEL, "none": None, "nan": [float("nan")] * 13, "wild": [1e30] * 13}
+    age = 0
+    for dt_us, kind, request in story:
+        if request in ("arm", "disarm"):
+            getattr(c, request)()
+        elif request:
+            c.setpoint(request)
+        motors = c.step(dt_us, states[kind])
+        age += dt_us
+        assert ((motors >= 0) & (motors <= 1)).all()
+        assert age < 500 * MS or not motors.any()
+        age = 0 if kind == "good" else age
