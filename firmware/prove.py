@@ -161,7 +161,7 @@ def main() -> None:
     tools = ("gcc", "clang", "clang-tidy", "cppcheck", "gcovr", "arm-none-eabi-gcc")
     packages = "gcc clang clang-tidy cppcheck gcovr gcc-arm-none-eabi"
     if missing := [tool for tool in tools if shutil.which(tool) is None]:
-        sys.exit(f"missing: {', '.join(missing)}; sudo apt-get install {packages}")
+        parser.exit(2, f"prove: missing: {', '.join(missing)}; sudo apt-get install {packages}\n")
     executions = options.executions or (50_000 if options.quick else 1_000_000)
     states = 1_000_000 if options.quick else 10_000_000
     with tempfile.TemporaryDirectory(prefix="tinyfly-prove-") as scratch:
