@@ -58,12 +58,14 @@ def analysers(shop: Workshop) -> Iterator[Row]:
         "-q",
     ]
     found = shop.run([*cppcheck, "--suppress=missingIncludeSystem", *shop.include, CORE]).stderr.splitlines()
-    say("\n".join(found))
+    for line in found:
+        say(line)
     yield Row("cppcheck findings", str(len(found)), "0", not found)
     done = shop.run(["clang-tidy", "--quiet", *shop.sources, "--", "-std=c11", *shop.include], ok=False)
     lines = (done.stdout + done.stderr).splitlines()
     found = [line for line in lines if "warning:" in line or "error:" in line]
-    say("\n".join(found))
+    for line in found:
+        say(line)
     yield Row("clang-tidy findings", str(len(found)), "0", not found and done.returncode == 0)
 
 

@@ -16,6 +16,7 @@ from tinyfly.contract import paper_contract
 from tinyfly.errors import UserError
 from tinyfly.policy import Policy
 from tinyfly_hil.build import build
+from tinyfly_hil.protocol import encode
 
 pytest.importorskip("unicorn")
 from tinyfly_hil import image as flights
@@ -38,6 +39,15 @@ def image(policy_path):
 def test_a_function_is_called_with_its_arguments(image):
     image.write(AT, b"123456789")
     assert image.call("tf_crc32", 0, AT, 9) == zlib.crc32(b"123456789")
+
+
+def test_functions_are_called_in_a_row_a_fifth_argument_on_the_stack(image):
+    kind, wires = 0x07, {1: AT + 64, 2: AT + 128}  # set_clock, numbered
+    image.write(AT, b"\x01")
+    image.call_all(*(("tf_link_encode", kind, sequence, AT, 1, wire) for sequence, wire in wires.items()))
+    for sequence, wire in wires.items():
+        expected = encode("set_clock", sequence, clock=1)
+        assert image.read(wire, len(expected)) == expected
 
 
 def test_a_restart_brings_the_initial_values_back(image):
