@@ -219,12 +219,17 @@ function tick(now) {
   requestAnimationFrame(tick);
 }
 
-function choose(id) {
+/** Put a flight on stage, without drawing it. */
+function call(id) {
   stage.flight = data.flights.find((f) => f.id === id);
   for (const button of document.querySelectorAll("[data-flight]")) {
     button.setAttribute("aria-pressed", String(button.dataset.flight === id));
   }
   $("about").textContent = stage.flight.about;
+}
+
+function choose(id) {
+  call(id);
   drawScene();
   drawStrips();
   seek(0);
@@ -339,9 +344,23 @@ for (const kind of ["mousemove", "mouseover", "mouseenter"]) {
 }
 $("theme").onclick = () => setTheme(root.dataset.theme === "dark" ? "light" : "dark");
 dark.addEventListener("change", () => setTheme(dark.matches ? "dark" : "light"));
-window.addEventListener("beforeprint", () => { stage.screenTheme = root.dataset.theme; setTheme("light"); });
-window.addEventListener("afterprint", () => setTheme(stage.screenTheme));
+// Plotly's figures keep the size that they were drawn with: they are drawn anew for the paper, and afterwards for the screen.
+window.addEventListener("beforeprint", () => {
+  stage.screenTheme = root.dataset.theme;
+  root.classList.add("paper");
+  setTheme("light");
+  for (const plot of document.querySelectorAll(".js-plotly-plot")) {
+    Plotly.relayout(plot, { width: plot.clientWidth, height: plot.clientHeight });
+  }
+});
+window.addEventListener("afterprint", () => {
+  root.classList.remove("paper");
+  for (const plot of document.querySelectorAll(".js-plotly-plot")) Plotly.relayout(plot, { width: null, height: null, autosize: true });
+  setTheme(stage.screenTheme);
+});
 window.addEventListener("resize", () => seek(stage.time));
+// The figure-eight says most at a glance; half a round in, the scene is not a vehicle at rest.
+call((data.flights.find((f) => f.id === "figure-eight") ?? data.flights[0]).id);
+stage.time = Math.min(4.5, duration(stage.flight) / 2);
 setTheme(dark.matches ? "dark" : "light");
-choose(data.flights[0].id);
 root.dataset.ready = "yes";
