@@ -2,9 +2,11 @@
 
     python benchmarks/baselines.py POLICY [--airframe crazyflie] [--paper FILE.f32 ...] [--episodes 200]
 
-Rows: the policy, the paper's networks (files given by path), a geometric controller and an LQR that know the
-airframe's numbers exactly. Columns: the paper's thrown start without and with latency, then trajectories at
-10 ms. Every cell: survival, and the survivors' error in mm. Last, the policy against the others, paired.
+Rows: the policy, the paper's networks (files given by path), and classical controllers that know the
+airframe's numbers exactly: a geometric one, an LQR, the Crazyflie's cascaded PID and the package
+drone-controllers' Mellinger (`pip install 'tinyfly[plants]'`), tuned and stock. Columns: the paper's thrown
+start without and with latency, then trajectories at 10 ms. Every cell: survival, and the survivors' error in
+mm. Last, the policy against the others, paired.
 """
 
 from __future__ import annotations
@@ -14,11 +16,15 @@ import os
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+import numpy as np
+
 from tinyfly.airframe import Airframe
-from tinyfly.controllers import Geometric, LinearQuadratic, PaperPolicy
+from tinyfly.controllers import Geometric, PaperPolicy
 from tinyfly.evaluate import Outcome, compare, fly_scenario
 from tinyfly.flight import Controller
+from tinyfly.lqr import LinearQuadratic
 from tinyfly.policy import Policy
+from tinyfly.stock import CascadedPid, Mellinger
 
 CASES = (
     ("hover", 0.0),
@@ -44,6 +50,9 @@ def main() -> None:
     pilots: dict[str, Controller] = {"tinyfly": Policy.load(arguments.policy)}
     pilots |= {os.path.basename(p).removesuffix(".f32"): PaperPolicy(p, airframe) for p in arguments.paper}
     pilots |= {"geometric": Geometric(airframe), "LQR": LinearQuadratic(airframe)}
+    for kind, name in ((CascadedPid, "cascaded PID"), (Mellinger, "Mellinger")):
+        stock = np.ones(len(kind.FACTORS))
+        pilots |= {name: kind(airframe), f"{name}, stock gains": kind(airframe, stock)}
     outcomes: dict[str, list[Outcome]] = {}
     for name, pilot in pilots.items():
         for case, latency in CASES:

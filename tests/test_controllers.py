@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from tinyfly.airframe import Airframe
-from tinyfly.controllers import Geometric, LinearQuadratic, _discrete, _lqr
+from tinyfly.controllers import Geometric
 from tinyfly.disturbance import NO_NOISE, STILL
 from tinyfly.flight import Conditions, fly
+from tinyfly.lqr import LinearQuadratic, _discrete, _lqr
+from tinyfly.stock import CascadedPid, Mellinger
 from tinyfly.trajectory import Hover, sample
 
 CALM = Conditions(wind=STILL, noise=NO_NOISE)
@@ -57,3 +59,40 @@ def test_discretisation_of_a_double_integrator_is_the_textbooks():
     a, b = _discrete(np.array([[0.0, 1.0], [0.0, 0.0]]), np.array([[0.0], [1.0]]), 0.1)
     np.testing.assert_allclose(a, [[1, 0.1], [0, 1]])
     np.testing.assert_allclose(b, [[0.005], [0.1]])
+
+
+@pytest.mark.parametrize("kind", [CascadedPid, Mellinger])
+def test_those_of_others_hold_a_vehicle_in_still_air_and_begin_every_flight_afresh(kind):
+    if kind is Mellinger:
+        pytest.importorskip("drone_controllers")
+    airframe = Airframe.load("crazyflie")
+    pilot = kind(airframe)
+    reference = sample(Hover(), np.arange(2001) / 500)
+    errors = [
+        fly(pilot, airframe, gently_off(airframe), reference, np.random.default_rng(1), CALM).error_m
+        for _ in range(2)
+    ]
+    assert errors[0][-200:].max() < 0.06  # the package's integral takes its time
+    np.testing.assert_array_equal(*errors)
+
+
+@pytest.mark.parametrize("kind", [CascadedPid, Mellinger])
+def test_a_factor_is_of_each_vehicle_where_it_has_columns(kind):
+    """One gain set per vehicle in one flight, as the tuning flies them, is the same as one flight each."""
+    if kind is Mellinger:
+        pytest.importorskip("drone_controllers")
+    airframe = Airframe.load("crazyflie")
+    pair = np.stack([np.full(len(kind.FACTORS), 0.5), np.full(len(kind.FACTORS), 0.8)], axis=1)
+    together = kind(airframe, pair)
+    observation = np.zeros((together.contract.size, 2), np.float32)
+    slices = together.contract.slices()
+    observation[slices["rotation"]] = np.eye(3).reshape(9, 1)
+    observation[slices["position_error"]] = [[0.05], [-0.02], [0.01]]
+    observation[slices["angular_velocity"]] = [[0.1], [-0.2], [0.05]]
+    together.reset(2)
+    action = together.act(observation)
+    for i in range(2):
+        alone = kind(airframe, pair[:, i])
+        alone.reset(1)
+        np.testing.assert_allclose(action[:, [i]], alone.act(observation[:, [i]]), atol=1e-5)
+    assert not np.allclose(action[:, 0], action[:, 1], atol=1e-3)

@@ -140,6 +140,21 @@ def test_light_and_dark_can_be_switched(page: Any) -> None:
     assert page.execute_script(background) == before
 
 
+def test_figures_are_drawn_anew_for_paper_and_again_for_the_screen(page: Any) -> None:
+    widths = (
+        "return [...document.querySelectorAll('.js-plotly-plot')]"
+        ".map((p) => [p.querySelector('.main-svg').clientWidth, p.clientWidth])"
+    )
+    before = page.execute_script(widths)
+    page.execute_script("window.dispatchEvent(new Event('beforeprint'))")
+    try:
+        assert page.execute_script("return document.body.clientWidth") == 700
+        assert all(drawn == place for drawn, place in page.execute_script(widths))
+    finally:
+        page.execute_script("window.dispatchEvent(new Event('afterprint'))")
+    assert page.execute_script(widths) == before
+
+
 def test_page_fits_a_phone(page: Any) -> None:
     from selenium.webdriver.support.ui import WebDriverWait
 

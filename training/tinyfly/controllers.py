@@ -84,6 +84,32 @@ class View:
     rotor_speed: Array  # (4, n), estimated from the history
 
 
+class Mixer:
+    """Thrust and torque into the speeds of the rotors, by the airframe's own numbers."""
+
+    def __init__(self, airframe: Airframe) -> None:
+        x, y, _ = np.array(airframe.rotor_position_m).T
+        u = airframe.hover_fraction  # reaction torque over thrust, as it is at hover
+        arm = np.polyval(airframe.torque_nm[::-1], u) / np.polyval(airframe.thrust_n[::-1], u)
+        self._thrusts = np.linalg.inv(
+            np.stack([np.ones(4), y, -x, np.array(airframe.rotor_torque_sign) * arm])
+        )
+        self._curve = airframe.thrust_n
+
+    def speeds(self, thrust_n: Array, torque_nm: Array) -> Array:
+        """(n,) N and (3, n) Nm -> (4, n) in 0..1. Where rotors saturate, yaw gives way first, then thrust."""
+        c0, c1, c2 = self._curve
+        low, high = c0, c0 + c1 + c2
+        wanted = np.concatenate([thrust_n[None], torque_nm])
+        motors, without_yaw = self._thrusts @ wanted, self._thrusts[:, :3] @ wanted[:3]
+        saturated = (motors < low).any(0) | (motors > high).any(0)
+        motors = np.where(saturated, without_yaw, motors)
+        motors -= np.maximum(motors.max(0) - high, 0)
+        motors += np.maximum(low - motors.min(0), 0)
+        motors = np.clip(motors, low, high)
+        return (np.sqrt(c1 * c1 + 4 * c2 * (motors - c0)) - c1) / (2 * c2)
+
+
 class Classical:
     """What classical controllers share: taking the observation apart, mixing thrust and torque into rotors.
 
@@ -97,12 +123,7 @@ class Classical:
         self._slices = self.contract.slices()
         own_lag_s = (airframe.rotor_rise_s + airframe.rotor_fall_s) / 2
         self._lead = max(1.0, own_lag_s / lag_s)
-        x, y, _ = np.array(airframe.rotor_position_m).T
-        u = airframe.hover_fraction  # reaction torque over thrust, as it is at hover
-        arm = np.polyval(airframe.torque_nm[::-1], u) / np.polyval(airframe.thrust_n[::-1], u)
-        self._thrusts = np.linalg.inv(
-            np.stack([np.ones(4), y, -x, np.array(airframe.rotor_torque_sign) * arm])
-        )
+        self._mixer = Mixer(airframe)
         keep = np.exp(-1 / (self.contract.rate_hz * own_lag_s))
         self._memory = (1 - keep) * keep ** np.arange(31, -1, -1)  # oldest first
         self._forgotten = keep**32
@@ -123,17 +144,8 @@ class Classical:
         )
 
     def mix(self, view: View, thrust_n: Array, torque_nm: Array) -> Array:
-        """(n,) N and (3, n) Nm -> (4, n) actions. Where rotors saturate, yaw gives way first, then thrust."""
-        c0, c1, c2 = self.airframe.thrust_n
-        low, high = c0, c0 + c1 + c2
-        wanted = np.concatenate([thrust_n[None], torque_nm])
-        motors, without_yaw = self._thrusts @ wanted, self._thrusts[:, :3] @ wanted[:3]
-        saturated = (motors < low).any(0) | (motors > high).any(0)
-        motors = np.where(saturated, without_yaw, motors)
-        motors -= np.maximum(motors.max(0) - high, 0)
-        motors += np.maximum(low - motors.min(0), 0)
-        motors = np.clip(motors, low, high)
-        u = (np.sqrt(c1 * c1 + 4 * c2 * (motors - c0)) - c1) / (2 * c2)
+        """(n,) N and (3, n) Nm -> (4, n) actions."""
+        u = self._mixer.speeds(thrust_n, torque_nm)
         u = view.rotor_speed + self._lead * (u - view.rotor_speed)
         return np.clip(2 * u - 1, -1, 1).astype(np.float32)
 
@@ -177,71 +189,3 @@ class Geometric(Classical):
         k = self._attitude_rad_s * np.array([[1.0], [1.0], [0.4]])
         j = np.array(self.airframe.inertia_kg_m2)[:, None]
         return j * (-k * k * error - 1.6 * k * s.rate) + np.cross(s.rate, j * s.rate, axis=0)
-
-
-class LinearQuadratic(Classical):
-    """LQR about hover: every state, the rotors' included, one gain matrix from the linearised airframe.
-
-    The position error is clipped to half a metre, without which a linear law tips over on large errors.
-    """
-
-    def __init__(self, airframe: Airframe) -> None:
-        super().__init__(airframe, lag_s=1e9)  # the rotors' lag is in the model: no lead besides
-        a, b = self._linearised()
-        cost = np.repeat([60.0, 1.0, 4.0, 0.05, 0.0, 20.0], [3, 3, 3, 3, 4, 3])
-        self._gain = _lqr(a, b, np.diag(cost), 8.0 * np.eye(4))
-
-    def act(self, observation: Array) -> Array:
-        """(152, n) -> (4, n)."""
-        s, hover = self.view(observation), self.airframe.hover_fraction
-        far = np.maximum(np.linalg.norm(s.position, axis=0) / 0.5, 1)
-        r, a = s.rotation, s.acceleration
-        tilt = 0.5 * np.stack([r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1]])
-        tilt[0] += a[1] / GRAVITY_M_S2  # the tilt that the reference's acceleration asks for
-        tilt[1] -= a[0] / GRAVITY_M_S2
-        x = np.concatenate([s.position / far, s.velocity, tilt, s.rate, s.rotor_speed - hover, s.integral])
-        u = hover - self._gain @ x
-        return np.clip(2 * u - 1, -1, 1).astype(np.float32)
-
-    def _linearised(self) -> tuple[Array, Array]:
-        """Discrete (19, 19) and (19, 4): position, velocity, tilt, rate, rotor speed, integral; command."""
-        f, dt = self.airframe, 1 / self.contract.rate_hz
-        integral = self.contract.integral
-        assert integral is not None
-        u = f.hover_fraction
-        slope_n, slope_nm = (c[1] + 2 * c[2] * u for c in (f.thrust_n, f.torque_nm))
-        x, y, _ = np.array(f.rotor_position_m).T
-        j = np.array(f.inertia_kg_m2)[:, None]
-        a, b = np.zeros((19, 19)), np.zeros((19, 4))
-        a[0:3, 3:6] = a[6:9, 9:12] = np.eye(3)
-        a[3, 7], a[4, 6] = GRAVITY_M_S2, -GRAVITY_M_S2
-        a[5, 12:16] = slope_n / f.mass_kg
-        a[9:12, 12:16] = np.stack([slope_n * y, -slope_n * x, slope_nm * np.array(f.rotor_torque_sign)]) / j
-        lag = (f.rotor_rise_s + f.rotor_fall_s) / 2
-        a[12:16, 12:16], b[12:16] = -np.eye(4) / lag, np.eye(4) / lag
-        a[16:19, 0:3] = integral.gain_per_s * np.eye(3)
-        return _discrete(a, b, dt)
-
-
-def _discrete(a: Array, b: Array, dt: float) -> tuple[Array, Array]:
-    """Exact discretisation for a command held during dt, by the series of the matrix exponential."""
-    n, m = b.shape
-    block = np.zeros((n + m, n + m))
-    block[:n, :n], block[:n, n:] = a * dt, b * dt
-    term = total = np.eye(n + m)
-    for k in range(1, 20):
-        term = term @ block / k
-        total = total + term
-    return total[:n, :n], total[:n, n:]
-
-
-def _lqr(a: Array, b: Array, q: Array, r: Array) -> Array:
-    """The gain K of u = -K x that minimises the sum of x'q x + u'r u, by iterating the Riccati equation."""
-    p = q
-    for _ in range(5000):
-        k = np.linalg.solve(r + b.T @ p @ b, b.T @ p @ a)
-        following = q + a.T @ p @ (a - b @ k)
-        if np.abs(following - p).max() < 1e-10 * np.abs(p).max():
-            break
-        p = following
-    return k

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,15 @@ class Controller(Protocol):
 
     def act(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
         """(inputs, n) -> (4, n) in [-1, 1]."""
+        ...
+
+
+@runtime_checkable
+class Remembers(Protocol):
+    """A controller with a state of its own, integrals for example."""
+
+    def reset(self, n: int) -> None:
+        """Forget: n vehicles begin a flight."""
         ...
 
 
@@ -82,6 +91,8 @@ def fly(
     airframes = [airframe] if isinstance(airframe, Airframe) else airframe
     plant = Abreast(conditions.plant, airframes, n, dt)
     push = Push(conditions.wind, airframes[0], n, dt, rng)
+    if isinstance(controller, Remembers):
+        controller.reset(n)
     sensor, observer = Sensor(conditions.noise, n, rng), Observer(controller.contract, n)
     latency = Latency(conditions.latency_s / dt, n, first=float(start[ROTOR_SPEED].mean()))
     state = start.astype(np.float32)
