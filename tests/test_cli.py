@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from tinyfly.cli import main
 
 COMMANDS = ("fly", "train", "evaluate", "export", "build", "hil", "report", "flash", "doctor")
 
@@ -83,3 +86,48 @@ def test_without_the_compiler_a_build_says_how_to_get_it_at_once(policy, tmp_pat
     assert p.returncode == 2
     assert "arm-none-eabi-gcc is missing" in p.stderr
     assert "install" in p.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("train", "--seed", "-1"), "--seed -1"),
+        (("train", "--out", "file/a.policy"), "file is not a folder"),
+        (("train", "--out", "folder.policy"), "folder.policy is a folder"),
+        (("train", "--airframe", "."), "does not read as an airframe"),
+        (("train", "--log-dir", "file"), "file is not a folder"),
+        (("evaluate", "file"), "file is not a tinyfly policy"),
+        (("evaluate", "folder.policy"), "folder.policy is not a tinyfly policy"),
+        (("evaluate", "a.policy", "--episodes", "0"), "0 episodes"),
+        (("evaluate", "a.policy", "--plant", "nowhere"), "no plant 'nowhere'"),
+        (("report", "a.policy", "--out", "folder.policy"), "folder.policy is a folder"),
+        (("report", "a.policy", "--hil", "file"), "file is not the JSON summary"),
+        (("export", "a.policy", "--out", "file"), "file/c cannot be written"),
+        (("build", "a.policy", "--target", "toaster"), "unknown target 'toaster'"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(
+    arguments, complaint, policy, tmp_path, monkeypatch, capsys
+):
+    if "--log-dir" in arguments:
+        pytest.importorskip("tensorboardX")
+    monkeypatch.chdir(tmp_path)
+    policy.save("a.policy")
+    Path("file").touch()
+    Path("folder.policy").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(SystemExit) as end:
+        main(list(arguments))
+    output = capsys.readouterr()
+    assert end.value.code == 2
+    assert output.out == ""
+    assert complaint in output.err
+    assert output.err.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_command_alone_shows_the_help(capsys):
+    with pytest.raises(SystemExit) as end:
+        main([])
+    assert end.value.code == 0
+    assert "train" in capsys.readouterr().out

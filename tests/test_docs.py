@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tinyfly.cli import COMMANDS, _parse
+from tinyfly.cli import COMMANDS, _parse, main
+from tinyfly.policy import Policy
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
@@ -23,8 +24,10 @@ PAGES = [
     *(p for name in ("README", "CONTRIBUTING", "SECURITY") if (p := ROOT / f"{name}.md").exists()),
 ]
 TINYFLY = (sys.executable, "-c", "from tinyfly.cli import main; main()")
-# Seconds each, so they are run; the others need a compiler, an emulator or half a minute: parsed only.
+# Run as they stand; the others need a compiler or an emulator: parsed here, run by the chip's own suites.
 RUN = ("train", "export", "doctor")
+# Run from every page, with so many more flags that they take a second.
+JUDGES = {"evaluate": ["--episodes", "10"], "report": ["--episodes", "10"], "export": []}
 # Programs of the system, which we take at their word.
 SYSTEM = {"apt", "apt-get", "brew", "cd", "cfloader", "cp", "git", "mkdir", "openocd", "source", "sudo"}
 
@@ -111,6 +114,38 @@ def test_quick_commands_of_readme_and_tutorial_run(tmp_path: Path) -> None:
         assert result.returncode in expected, f"{page}: {command}\n{result.stderr}"
         done.add(command)
     assert any(" train " in command for command in done)
+
+
+def judging() -> list[tuple[str, str]]:
+    """Commands that need no more than a policy, one of each kind; --hil needs a flight of the chip."""
+    kinds = {}
+    for page, command in commands():
+        program, *words = words_of(command)
+        if program == "tinyfly" and words[0] in JUDGES and "--hil" not in words:
+            kind = words[0], *(w for w in words if w.startswith("--") and w != "--out")
+            kinds.setdefault(kind, (page, command))
+    return list(kinds.values())
+
+
+@pytest.mark.parametrize(("page", "command"), judging())
+def test_commands_that_judge_a_policy_run(
+    page: str, command: str, policy: Policy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a folder with what the pages take for granted: policies, and an airframe that one of them writes."""
+    if "--figures" in command:
+        pytest.importorskip("matplotlib")
+    from tinyfly.report import robustness
+
+    for name, few in (("LATENCIES_MS", (0.0,)), ("WINDS", (0.0,)), ("BATTERIES", (1.0,)), ("EPISODES", 2)):
+        monkeypatch.setattr(robustness, name, few)
+    monkeypatch.chdir(tmp_path)
+    words = words_of(command)[1:]
+    for word in words:
+        if word == "POLICY" or word.endswith(".policy"):
+            policy.save(word)
+    (airframe,) = blocks(ROOT / "docs/how-to/airframe.md", "toml")
+    Path("mine.toml").write_text(airframe)
+    main([*words, *JUDGES[words[0]]])
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])

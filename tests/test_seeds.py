@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import signal
+
 import pytest
 
+from tinyfly import seeds
 from tinyfly.errors import UserError
 from tinyfly.seeds import Candidate, train_seeds
 from tinyfly.trainer import Settings
@@ -29,3 +33,19 @@ def test_two_seeds_are_trained_in_parallel_and_judged_on_validation_flights():
     assert found[0].policy is not None
     assert found[0].survival > 0
     assert shares == [0.5, 1.0]
+
+
+def test_an_interrupt_ends_the_workers_instead_of_waiting_for_what_they_train(monkeypatch):
+    workers = []
+
+    def interrupted(jobs):
+        workers.extend(multiprocessing.active_children())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(seeds, "as_completed", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train_seeds(Settings("paper"), 2, lambda share, metrics: None)
+    assert workers
+    for worker in workers:
+        worker.join(60)
+        assert worker.exitcode == -signal.SIGTERM

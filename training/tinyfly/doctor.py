@@ -6,6 +6,8 @@ import importlib.metadata
 import os
 import platform
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,12 @@ PACKAGES = (
     ("tflite-micro", "export --to tflite", "tflite"),
     ("torch", "export --to torch, --algorithm td3", "torch"),
     ("unicorn", "hil --image", "image"),
+    ("matplotlib", "report --figures", "report"),
+    ("tensorboardX", "train --log-dir", "tensorboard"),
+    ("gymnasium", "tinyfly.gym", "gym"),
+    ("drone-models", "evaluate --plant drone-models", "plants"),
+    ("mujoco", "evaluate --plant mujoco", "plants"),
+    ("crazyflow", "evaluate --plant crazyflow", "crazyflow"),
 )
 
 
@@ -50,15 +58,17 @@ def examine() -> list[Finding]:
     path = gcc.find()
     newlib = "yes" if path and has_newlib(path) else None
     findings.append(Finding("newlib", "the firmware's C library", newlib, gcc.install))
-    findings += [_port(device) for device in serial_ports()]
+    findings += [_port(p) for p in _usb_ports()] or [
+        Finding("board", "hil --port", None, "plug one in", False)
+    ]
     return findings
 
 
-def serial_ports() -> list[str]:
-    """Device names of the USB serial ports that are plugged in."""
+def _usb_ports() -> list[Any]:
+    """The USB serial ports that are plugged in, as pyserial's ListPortInfo."""
     from serial.tools import list_ports
 
-    return sorted(p.device for p in list_ports.comports() if p.vid is not None)
+    return sorted((p for p in list_ports.comports() if p.vid is not None), key=lambda p: p.device)
 
 
 def _version(package: str) -> str | None:
@@ -68,8 +78,19 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _port(device: str) -> Finding:
-    allowed = os.access(device, os.R_OK | os.W_OK)
+def _port(port: Any) -> Finding:
+    """``port`` is pyserial's ListPortInfo: what the board calls itself, and whether this user may open it."""
+    name = f"{port.description} ({port.vid:04x}:{port.pid:04x})"
+    if os.access(port.device, os.R_OK | os.W_OK):
+        return Finding(port.device, name, "ready", "")
     return Finding(
-        device, "a board", "ready" if allowed else None, "sudo usermod -aG dialout $USER, then log in again"
+        port.device, name, None, f"sudo usermod -aG {_group(port.device)} $USER, then log in again"
     )
+
+
+def _group(device: str) -> str:
+    """The group that may open a device: dialout on Debian, uucp on Arch."""
+    try:
+        return Path(device).group()
+    except (OSError, KeyError):
+        return "dialout"

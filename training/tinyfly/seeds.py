@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 
@@ -48,22 +49,32 @@ def train_seeds(settings: Settings, count: int, progress: Report) -> list[Candid
         raise UserError(f"--seeds {count}: expected 1 to 1000")
     context = multiprocessing.get_context("spawn")  # a forked BLAS may hang
     candidates = []
-    with ProcessPoolExecutor(min(count, os.cpu_count() or 1), mp_context=context) as pool:
+    workers = min(count, os.cpu_count() or 1)
+    # Not as a context manager: to leave one waits for what the workers train now; an interrupt shall not.
+    pool = ProcessPoolExecutor(workers, context, initializer=_leave_interrupts_to_the_parent)
+    try:
         jobs = [pool.submit(_one, replace(settings, seed=settings.seed + k)) for k in range(count)]
-        try:
-            for job in as_completed(jobs):
-                candidates.append(job.result())
-                best = min(candidates, key=lambda c: c.rank)
-                progress(len(candidates) / count, {"survival": best.survival, "error_m": best.error_m})
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        for job in as_completed(jobs):
+            candidates.append(job.result())
+            best = min(candidates, key=lambda c: c.rank)
+            progress(len(candidates) / count, {"survival": best.survival, "error_m": best.error_m})
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in multiprocessing.active_children():
+            child.terminate()
+        raise
+    pool.shutdown()
     candidates.sort(key=lambda c: (c.rank, c.seed))
     if candidates[0].policy is None:
         raise UserError(
             f"none of {count} seeds could be trained; seed {settings.seed}: {candidates[0].failure}"
         )
     return candidates
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    """Ctrl-C reaches every process of a terminal; only the parent is to answer it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _one(settings: Settings) -> Candidate:

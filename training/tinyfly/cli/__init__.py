@@ -64,5 +64,5 @@ def _parse(args: list[str]) -> Any:
     if args and args[0] in COMMANDS:  # one command's parser alone: a tenth of the start-up of all of them
         return tyro.cli(COMMANDS[args[0]], prog=f"tinyfly {args[0]}", args=args[1:], config=config)
     return tyro.extras.subcommand_cli_from_dict(
-        COMMANDS, prog="tinyfly", description=ABOUT, args=args, config=config
+        COMMANDS, prog="tinyfly", description=ABOUT, args=args or ["--help"], config=config
     )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
+
+from tinyfly.errors import UserError
 
 PolicyFile = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="POLICY", help="policy file")]
 Airframe = Annotated[
@@ -13,6 +16,25 @@ Airframe = Annotated[
 ]
 Json = Annotated[bool, tyro.conf.arg(help="print one JSON object on stdout, everything else on stderr")]
 Result = dict[str, Any]
+
+
+def require_writable(path: Path) -> None:
+    """Say that a result cannot be written before the work for it is done, not after; raises UserError."""
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: expected a file to write")
+    folder = path.parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir():
+        raise UserError(f"{path} cannot be written: {folder} is not a folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"{path} cannot be written: no permission in {folder}")
+
+
+def require_seed(seed: int) -> None:
+    """A seed that the generators take; raises UserError."""
+    if not 0 <= seed < 1 << 63:
+        raise UserError(f"--seed {seed}: expected a whole number from 0")
 
 
 def count(n: float | None) -> str:

@@ -5,9 +5,19 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from tinyfly.cli.options import Airframe, Json, PolicyFile, Result, millimetres
+import tyro
+
+from tinyfly.cli.options import (
+    Airframe,
+    Json,
+    PolicyFile,
+    Result,
+    millimetres,
+    require_seed,
+    require_writable,
+)
 from tinyfly.console import Report as Progress
 from tinyfly.console import progress, show_table
 from tinyfly.errors import UserError
@@ -40,6 +50,8 @@ class Train:
     """gradient: through the simulator, with a costate critic; td3: the paper's own (needs torch, minutes)"""
     watch: bool = False
     """fly the new policy's figure-eight in the terminal afterwards"""
+    log_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """folder for TensorBoard: one run under the policy's name (needs tensorboardX)"""
     json: Json = False
 
     def run(self) -> Result:
@@ -47,12 +59,21 @@ class Train:
 
         start = time.perf_counter()
         path = self._path()
+        require_writable(path)
+        require_seed(self.seed)
+        if self.log_dir:
+            from tinyfly.tensorboard import require_tensorboard, write_events
+
+            require_tensorboard()
+            require_writable(self.log_dir / path.stem / "events")
         with progress("train") as report:
             curve = LearningCurve(report)
             policy = self._train(curve)
         policy.save(path)
         wall_s = time.perf_counter() - start
         curve.save(policy, path)
+        if self.log_dir:
+            write_events(self.log_dir / path.stem, curve.rows, policy.provenance)
         if self.watch:
             _watch(policy, path)
         return {
@@ -115,6 +136,7 @@ class Evaluate:
         from tinyfly.evaluate import airframe_of
         from tinyfly.policy import Policy
 
+        require_seed(self.seed)
         policy = Policy.load(self.policy)
         airframe = airframe_of(policy, self.airframe)
         ours = self._fly(policy, airframe)
@@ -182,6 +204,7 @@ class Report:
         from tinyfly_hil import scenes
 
         out = self.out if self.out.suffix else self.out / f"{self.policy.stem}.html"
+        require_writable(out)
         logs = [p for p in self.hil if p.is_dir() or p.suffix == ".npz"]
         summaries = [p for p in self.hil if p not in logs]
         if len(summaries) > 1:
