@@ -22,8 +22,8 @@ Array = NDArray[Any]
 RATE_HZ = 500.0
 # Factors on the stock gains, by controller and airframe, in the order of its FACTORS.
 TUNED: dict[tuple[str, str], tuple[float, ...]] = {
-    ("CascadedPid", "crazyflie"): (0.643, 2.62, 2.63, 0.615, 0.775, 0.967, 0.551, 0.929),
-    ("Mellinger", "crazyflie"): (0.469, 0.924, 0.67, 0.465, 0.611, 1.33),
+    ("CascadedPid", "crazyflie"): (0.649, 2.31, 1.31, 0.589, 0.613, 0.671, 0.558, 1.22),
+    ("Mellinger", "crazyflie"): (0.554, 0.934, 0.828, 0.539, 0.734, 1.26),
 }
 
 
