@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyfly.contract import CHANNELS, Channel, Contract, Integral, paper_contract
+from tinyfly.contract import CHANNELS, Channel, Contract, Integral, SpecificForce, paper_contract
 from tinyfly.errors import UserError
 
 FULL = Contract(
@@ -19,11 +19,13 @@ FULL = Contract(
         Channel("velocity_error", 3, limit=2.0),
         Channel("angular_velocity", 3, scale=0.5),
         Channel("position_integral", 3),
+        Channel("specific_force", 3),
         Channel("reference_acceleration", 3, scale=0.1),
         Channel("acceleration_preview", 6, scale=0.1),
     ),
     history_length=4,
     integral=Integral(),
+    specific_force=SpecificForce(),
     preview_s=(0.08, 0.16),
 )
 
@@ -56,6 +58,9 @@ def test_slices_cover_the_input_without_gap_or_overlap():
         ({"channels": (*FULL.channels[:2], Channel("rotation", 9, scale=float("nan")))}, "scale"),
         ({"channels": (*FULL.channels[:1], Channel("position_error", 3, limit=-1.0))}, "limit"),
         ({"integral": None}, "integral"),
+        ({"specific_force": None}, "specific_force"),
+        ({"specific_force": SpecificForce(time_constant_s=0.001)}, "time constant"),
+        ({"specific_force": SpecificForce(limit_m_s2=float("nan"))}, "finite"),
         ({"rate_hz": 5.0}, "rates"),
         ({"hover_action": float("inf")}, "finite"),
     ],

@@ -114,7 +114,8 @@ def torch_loss(torch, task, rollout, parameters):
     rotor, actions = t64(rollout.physics.rotor[0].T), [t64(a.T) for a in rollout.actor.actions[:32]]
     noise, push, extra = t64(rollout.noise), t64(rollout.physics.push), t64(rollout.actor.input)
     limits = t64(rollout._limits.T)
-    integral = t64(rollout.actor.input[0, 18 : rollout.differentiable].T)
+    integral, force = t64(rollout.integrated[0].T), t64(rollout.actor.input[0, 18 : rollout.differentiable].T)
+    wind, force_noise = t64(rollout.physics.wind), t64(rollout._force_noise) if rollout.force else None
     mixer = torch.tensor([[1, 1, 1, 1], [-1, -1, 1, 1], [-1, 1, 1, -1], [-1, 1, -1, 1]], dtype=torch.float64)
     scale, offset = t64(e.scale.T[:, 2:]), t64(e.offset.T[:, 2:])
     rise, fall = t64((e.fall + e.rise_more).T), t64(e.fall.T)
@@ -123,7 +124,8 @@ def torch_loss(torch, task, rollout, parameters):
         seen = torch.cat([w, p, v, rotation.transpose(1, 2).reshape(-1, 9)], 1) + noise[t].T
         clipped = torch.maximum(torch.minimum(seen[:, 3:9], limits), -limits)
         seen = torch.cat([seen[:, :3], clipped, seen[:, 9:]], 1)
-        inputs = torch.cat([*actions[-32:], seen, integral, extra[t, rollout.differentiable :].T], 1)
+        aimed = torch.cat([seen[:, :3], seen[:, 3:6] + integral, seen[:, 6:]], 1)
+        inputs = torch.cat([*actions[-32:], aimed, force, extra[t, rollout.differentiable :].T], 1)
         if rollout.integral:
             k = rollout.integral
             integral = integral + k.gain_per_s * DT * seen[:, 3:6].clamp(-k.error_limit_m, k.error_limit_m)
@@ -141,12 +143,20 @@ def torch_loss(torch, task, rollout, parameters):
         half = (w + w_after) * DT / 4
         middle = rotation + torch.linalg.cross(rotation, half[:, None].expand_as(rotation), dim=2)
         turn = 2 * torch.linalg.cross(middle, half[:, None].expand_as(rotation), dim=2)
+        if rollout.force:
+            k = rollout.force
+            air = wind[t].T - t64(e.drag.T) * v
+            felt = (middle.transpose(1, 2) @ air[:, :, None])[:, :, 0]
+            felt = torch.cat([felt[:, :2], felt[:, 2:] + wrench[:, :1]], 1)
+            force = force + (rollout.force_scale * felt - DT * force) / k.time_constant_s + force_noise[t].T
         v_after = v * t64(e.keep.T) + middle[:, :, 2] * wrench[:, :1] + push[t].T
         p = p + (v + v_after) * DT / 2
         rotation, rotor, w, v = rotation + turn, after, w_after, v_after
         change = actions[-1] - actions[-2]
-        trace = rotation.diagonal(dim1=1, dim2=2).sum(1)
-        loss = loss + cost.position * (p**2).sum() + cost.velocity * (v**2).sum() + cost.rate * (w**2).sum()
+        trace = (rotation.transpose(1, 2).reshape(-1, 9) * t64(rollout.cost.upright[t].T)).sum(1)
+        near = p.abs().clamp(max=cost.linear_m)
+        loss = loss + cost.position * (near * (2 * p.abs() - near)).sum()
+        loss = loss + cost.velocity * (v**2).sum() + cost.rate * (w**2).sum()
         loss = loss + cost.attitude * ((3 - trace) / 4).sum() + cost.change * (change**2).sum()
         loss = loss + cost.action * ((actions[-1] - t64(e.hover_action.T)) ** 2).sum()
     return loss / (STEPS * ENVIRONMENTS)

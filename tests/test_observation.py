@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyfly.contract import Channel, Contract, Integral, paper_contract
+from tinyfly.contract import Channel, Contract, Integral, SpecificForce, paper_contract
 from tinyfly.observation import Observer
 
 F = np.float32
@@ -17,11 +17,13 @@ TRACKING = Contract(
         Channel("velocity_error", 3, limit=2.0),
         Channel("angular_velocity", 3, scale=0.5),
         Channel("position_integral", 3),
+        Channel("specific_force", 3, scale=0.2),
         Channel("reference_acceleration", 3, scale=0.1),
         Channel("acceleration_preview", 6, scale=0.1),
     ),
     history_length=5,
     integral=Integral(gain_per_s=2.0, error_limit_m=0.2, limit_m=0.05),
+    specific_force=SpecificForce(time_constant_s=0.1, limit_m_s2=15.0),
     preview_s=(0.08, 0.16),
 )
 
@@ -33,10 +35,12 @@ class Plain:
         self.c = contract
         self.slots = [np.zeros(4, F)] * contract.history_length
         self.integral, self.kept = np.zeros(3, F), np.zeros(3, F)
+        self.force, self.last = np.zeros(3, F), None
         self.time, self.period = None, round(1e6 / contract.history_rate_hz)
         self.phase, self.due = self.period // 2, True
 
     def observe(self, now, s, r):
+        elapsed = 0 if self.time is None else (now - self.time) % 2**32
         dt = 0 if self.time is None else min((now - self.time) % 2**32, 100_000)
         self.time, self.phase = now, self.phase + dt
         if self.phase >= self.period:
@@ -54,13 +58,17 @@ class Plain:
             [x * y2 + w * z2, F(1) - (x * x2 + z * z2), y * z2 - w * x2],
             [x * z2 - w * y2, y * z2 + w * x2, F(1) - (x * x2 + y * y2)],
         ]
+        rotation = np.array(rotation, F)
+        if self.c.specific_force:
+            self.feel(elapsed, rotation, s[7:10])
         values = {
             "action_history": np.concatenate(self.slots) if self.slots else np.zeros(0, F),
             "position_error": error,
-            "rotation": np.array(rotation, F).ravel(),
+            "rotation": rotation.ravel(),
             "velocity_error": s[7:10] - r[3:6],
             "angular_velocity": s[10:13],
             "position_integral": self.integral,
+            "specific_force": self.force,
             "reference_acceleration": r[6:9],
             "acceleration_preview": r[9:],
         }
@@ -71,6 +79,19 @@ class Plain:
                 v = np.clip(v, F(-channel.limit), F(channel.limit))
             rows.append(v * F(channel.scale))
         return np.concatenate(rows)
+
+    def feel(self, elapsed, rotation, velocity):
+        k, seconds = self.c.specific_force, F(elapsed) * F(1e-6)
+        if self.last and elapsed <= 100_000:
+            frame, gained = rotation + self.last[0], velocity - self.last[1]
+            gained[2] += F(9.81) * seconds
+            fade, force = seconds * F(1 / k.time_constant_s), self.force.copy()
+            for j in range(3):
+                turned = frame[0, j] * gained[0] + frame[1, j] * gained[1] + frame[2, j] * gained[2]
+                kept = force[j] + F(9.81 if j == 2 else 0)
+                self.force[j] += F(0.5 / k.time_constant_s) * turned - fade * kept
+            self.force = np.clip(self.force, F(-k.limit_m_s2), F(k.limit_m_s2))
+        self.last = rotation, velocity
 
     def record(self, action):
         if self.due:

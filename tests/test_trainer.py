@@ -65,11 +65,12 @@ def test_the_policy_computes_what_the_actor_computed(name):
     t, n, x = 15, rollout.n, rollout.actor.input[15]
     values = {
         "action_history": rollout.actor.actions[t : t + 32].reshape(128, n),
-        "position_error": x[3:6],
+        "position_error": x[3:6] - rollout.integrated[15],
         "rotation": x[9:18].reshape(3, 3, n).transpose(1, 0, 2).reshape(9, n),
         "velocity_error": x[6:9],
         "angular_velocity": x[0:3],
-        "position_integral": x[18:21],
+        "position_integral": rollout.integrated[15],
+        "specific_force": x[18:21],
         "reference_acceleration": x[22:25],
         "acceleration_preview": x[25:31],
     }
@@ -173,7 +174,7 @@ def test_orthogonalised_matrices_have_singular_values_near_one():
 def test_critic_learns_costates_that_are_linear_in_its_features():
     rollout, weights = rollout_of(tasks.crazyflie(CRAZYFLIE), n=64)
     rollout.forward(weights, 20)
-    critic = CostateCritic(rollout, np.random.default_rng(0))
+    critic = CostateCritic(rollout, np.random.default_rng(0), 64)
     features = np.concatenate([critic.features(t) for t in range(20)], 1)
     true = np.random.default_rng(1).standard_normal((critic.outputs, len(features))).astype(np.float32)
     for _ in range(30):

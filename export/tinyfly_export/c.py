@@ -107,11 +107,12 @@ def padded(rows: int) -> int:
 
 def contract_numbers(contract: Contract) -> Array:
     """The contract's numbers as one array, so that a checksum over the constants covers them."""
-    integral = contract.integral
+    integral, force = contract.integral, contract.specific_force
     channels = [(ch.size, ch.scale, NO_LIMIT if ch.limit is None else ch.limit) for ch in contract.channels]
     kept = (integral.gain_per_s, integral.error_limit_m, integral.limit_m) if integral else (0.0, 0.0, 0.0)
+    felt = (force.time_constant_s, force.limit_m_s2) if force else (0.0, 0.0)
     rates = contract.rate_hz, contract.history_length, contract.history_rate_hz, contract.hover_action
-    numbers = [*np.ravel(channels), *kept, *rates, *contract.preview_s, *contract.thrust_curve]
+    numbers = [*np.ravel(channels), *kept, *felt, *rates, *contract.preview_s, *contract.thrust_curve]
     return np.array(numbers, np.float32)
 
 
@@ -132,7 +133,7 @@ def data_header(
 ) -> str:
     """The text of tf_policy_data.h: the contract as named constants."""
     contract = policy.contract
-    integral = contract.integral
+    integral, force = contract.integral, contract.specific_force
     kernel = kernel or float_kernel(policy)
     name = str(policy.airframe.get("name", "policy")) if name is None else name
     macros: dict[str, Any] = {
@@ -152,6 +153,9 @@ def data_header(
         "TF_INTEGRAL_GAIN": c.number(integral.gain_per_s if integral else 0.0),
         "TF_INTEGRAL_ERROR_LIMIT": c.number(integral.error_limit_m if integral else 0.0),
         "TF_INTEGRAL_LIMIT": c.number(integral.limit_m if integral else 0.0),
+        "TF_SPECIFIC_FORCE_GAIN": c.number(0.5 / force.time_constant_s if force else 0.0),
+        "TF_SPECIFIC_FORCE_FADE": c.number(1 / force.time_constant_s if force else 0.0),
+        "TF_SPECIFIC_FORCE_BOUND": c.number(force.limit_m_s2 if force else 0.0),
         "TF_PREVIEW_COUNT": f"{len(contract.preview_s)}u",
         "TF_PREVIEW_S": _braces(contract.preview_s or (0.0,)),
         "TF_GOLDEN_COUNT": f"{golden}u",

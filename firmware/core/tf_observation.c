@@ -4,6 +4,7 @@
 
 #include "tf_math.h"
 
+#define GRAVITY 9.81f           /* m/s^2 */
 #define LONGEST_STEP_US 100000u /* a stall must not wind anything up */
 #define PERIOD_US ((uint32_t)(1e6f / TF_HISTORY_RATE_HZ + 0.5f))
 
@@ -28,6 +29,12 @@ uint32_t tf_observation_tick(tf_observation_t *observation, uint32_t now_us)
         observation->due = true;
     }
     return dt_us;
+}
+
+static void subtract(const float a[3], const float b[3], float difference[3])
+{
+    for (uint32_t i = 0; i < 3u; i++)
+        difference[i] = a[i] - b[i];
 }
 
 /* One channel: clip, then scale. */
@@ -56,7 +63,7 @@ static void integrate(tf_observation_t *observation, uint32_t dt_us, const float
 }
 #endif
 
-#if TF_HAS_ROTATION
+#if TF_HAS_ROTATION || TF_HAS_SPECIFIC_FORCE
 /* Body to world, row-major, from w x y z as it comes. */
 static void rotation(const float q[4], float r[9])
 {
@@ -75,11 +82,35 @@ static void rotation(const float q[4], float r[9])
 }
 #endif
 
-static void subtract(const float a[3], const float b[3], float difference[3])
+#if TF_HAS_SPECIFIC_FORCE
+/* What an accelerometer would read, from what the velocity gained since the last state. */
+static void feel(tf_observation_t *observation, uint32_t now_us, const float velocity[3], const float r[9])
 {
-    for (uint32_t i = 0; i < 3u; i++)
-        difference[i] = a[i] - b[i];
+    const uint32_t elapsed_us = now_us - observation->state_us;
+
+    if (observation->seen && elapsed_us <= LONGEST_STEP_US) {
+        const float elapsed_s = (float)elapsed_us * 1e-6f, fade = elapsed_s * TF_SPECIFIC_FORCE_FADE;
+        const float *last = observation->frame;
+        float gained[3];
+
+        subtract(velocity, observation->velocity, gained);
+        gained[2] += GRAVITY * elapsed_s;
+        for (uint32_t i = 0; i < 3u; i++) {
+            const float y = observation->force[i], still = i == 2u ? y + GRAVITY : y;
+            const float turned = (r[i] + last[i]) * gained[0] + (r[3u + i] + last[3u + i]) * gained[1]
+                                 + (r[6u + i] + last[6u + i]) * gained[2];
+
+            observation->force[i] = tf_clip(y + (turned * TF_SPECIFIC_FORCE_GAIN - still * fade),
+                                            TF_SPECIFIC_FORCE_BOUND);
+        }
+    }
+    memcpy(observation->velocity, velocity, sizeof observation->velocity);
+    memcpy(observation->frame, r, sizeof observation->frame);
+    observation->state_us = now_us;
+    observation->seen = true;
+    FILL(SPECIFIC_FORCE, observation->force);
 }
+#endif
 
 void tf_observation_step(tf_observation_t *observation, uint32_t now_us, const tf_state_t *state,
                          const tf_reference_t *reference)
@@ -96,10 +127,15 @@ void tf_observation_step(tf_observation_t *observation, uint32_t now_us, const t
 #if TF_HAS_POSITION_ERROR
     FILL(POSITION_ERROR, position_error);
 #endif
-#if TF_HAS_ROTATION
+#if TF_HAS_ROTATION || TF_HAS_SPECIFIC_FORCE
     float r[9];
     rotation(state->quaternion, r);
+#endif
+#if TF_HAS_ROTATION
     FILL(ROTATION, r);
+#endif
+#if TF_HAS_SPECIFIC_FORCE
+    feel(observation, now_us, state->velocity, r);
 #endif
 #if TF_HAS_VELOCITY_ERROR
     FILL(VELOCITY_ERROR, velocity_error);

@@ -1,4 +1,5 @@
-/* The network's input, assembled on the chip: it owns the action history and the position-error integral.
+/* The network's input, assembled on the chip: it owns the action history, the integral of the position's error
+ * and the specific force.
  * Mirrors training/tinyfly/observation.py bit for bit. */
 #ifndef TF_OBSERVATION_H
 #define TF_OBSERVATION_H
@@ -14,13 +15,18 @@ typedef struct {
     uint32_t count;                /* how many they are */
     float integral[3];             /* m */
     float clipped_error[3];        /* m, of the last step */
+    float force[3];                /* m/s^2, specific, low-passed */
+    float velocity[3];             /* m/s, of the last state */
+    float frame[9];                /* rotation matrix of the last state */
+    uint32_t state_us;             /* when it came */
+    bool seen;                     /* whether one came */
     uint32_t time_us;              /* of the last step */
     uint32_t phase_us;             /* towards the history's next advance */
     bool started;
     bool due; /* the history advances with the next action */
 } tf_observation_t;
 
-/* History and integral zero: how an episode begins in training. */
+/* History, integral and force zero: how an episode begins in training. */
 void tf_observation_init(tf_observation_t *observation);
 
 /* Lets time pass without a state; returns the microseconds since the last step, at most 100 ms. */

@@ -74,3 +74,33 @@ def test_the_integral_winds_up_to_its_limit_and_no_further(library, rate_hz):
     got = np.frombuffer(chip.raw, np.float32, FULL.size)
     np.testing.assert_array_equal(got, expected)
     np.testing.assert_array_equal(got[FULL.slices()["position_integral"]][:2], [1, -1])
+
+
+@pytest.mark.parametrize(("ticks", "remembered"), [(3, False), (4, True)])
+def test_after_an_outage_the_force_is_taken_from_the_states_or_kept_when_they_are_too_far_apart(
+    library, ticks, remembered
+):
+    rng = np.random.default_rng(ticks)
+    chip = ctypes.create_string_buffer(library.bridge_observation_size())
+    library.tf_observation_init(chip)
+    observer, reference, now = Observer(FULL, 1), np.zeros(15, np.float32), 5
+    rows = FULL.slices()["specific_force"]
+
+    def force(states: int) -> np.ndarray:
+        nonlocal now
+        for _ in range(states):
+            sensed = rng.uniform(-1, 1, 13).astype(np.float32)
+            library.tf_observation_step(chip, ctypes.c_uint32(now), floats(sensed), floats(reference))
+            expected = observer.observe(now, sensed[:, None], reference[:, None])[rows, 0]
+            got = np.frombuffer(chip.raw, np.float32, FULL.size)[rows].copy()
+            np.testing.assert_array_equal(got, expected)
+            now += 10_000
+        return got
+
+    before = force(20)
+    now -= 10_000
+    for _ in range(ticks):
+        now += 30_000
+        library.tf_observation_tick(chip, ctypes.c_uint32(now))
+    assert np.array_equal(force(1), before) == remembered
+    force(5)

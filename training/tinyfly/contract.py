@@ -29,6 +29,7 @@ CHANNELS: dict[str, tuple[int | None, str, str]] = {
     "velocity_error": (3, "m/s", "velocity minus reference velocity, world frame"),
     "angular_velocity": (3, "rad/s", "angular velocity, body frame"),
     "position_integral": (3, "m", "integral of gain * clipped position error, world frame"),
+    "specific_force": (3, "m/s^2", "specific force, low-passed, less (0, 0, g), body frame"),
     "reference_acceleration": (3, "m/s^2", "reference acceleration now, world frame"),
     "acceleration_preview": (None, "m/s^2", "reference acceleration at each preview time, world frame"),
 }
@@ -54,6 +55,18 @@ class Integral:
 
 
 @dataclass(frozen=True, slots=True)
+class SpecificForce:
+    """What an accelerometer would read, found from the velocity by whoever runs the policy.
+
+    dy/dt = (R^T (dv/dt + g) - (0, 0, g) - y) / time_constant, |y| <= limit (each axis). Its x and y are drag
+    and wind, which nothing else shows the policy; its z is the thrust that the rotors really give.
+    """
+
+    time_constant_s: float = 0.1
+    limit_m_s2: float = 40.0  # one absurd velocity must not be remembered for long
+
+
+@dataclass(frozen=True, slots=True)
 class Contract:
     """What the policy sees and what it commands.
 
@@ -71,6 +84,7 @@ class Contract:
     history_length: int = 32
     history_rate_hz: float = 100.0
     integral: Integral | None = None
+    specific_force: SpecificForce | None = None
     preview_s: tuple[float, ...] = ()
     hover_action: float = 0.334
     thrust_curve: tuple[float, float, float] = (0.0, 0.0, 1.0)
@@ -112,6 +126,7 @@ class Contract:
             raw = dict(raw)
             raw["channels"] = tuple(Channel(**c) for c in raw["channels"])
             raw["integral"] = Integral(**raw["integral"]) if raw["integral"] else None
+            raw["specific_force"] = SpecificForce(**raw["specific_force"]) if raw["specific_force"] else None
             raw["preview_s"] = tuple(raw["preview_s"])
             raw["thrust_curve"] = tuple(raw["thrust_curve"])
             return Contract(**raw)
@@ -145,15 +160,23 @@ def _validate(c: Contract) -> None:
         )
     if ("action_history" in names) != (c.history_length > 0):
         raise UserError(f"contract: history_length {c.history_length} disagrees with its channels")
-    if ("position_integral" in names) != (c.integral is not None):
-        raise UserError("contract: channel position_integral and the integral's settings come together")
+    for name, settings in (("position_integral", c.integral), ("specific_force", c.specific_force)):
+        if (name in names) != (settings is not None):
+            raise UserError(f"contract: channel {name} and its settings come together")
     if not (20 <= c.rate_hz <= 1000 and 20 <= c.history_rate_hz <= c.rate_hz):
         raise UserError(f"contract rates {c.rate_hz} / {c.history_rate_hz} Hz are out of 20..1000 Hz")
     numbers = [*c.preview_s, c.hover_action, *c.thrust_curve]
-    if c.integral is not None:
-        numbers += [getattr(c.integral, f.name) for f in fields(c.integral)]
+    for settings in (c.integral, c.specific_force):
+        if settings is not None:
+            numbers += [getattr(settings, f.name) for f in fields(settings)]
     if not all(isinstance(x, int | float) and math.isfinite(x) for x in numbers):
         raise UserError("contract holds a number that is not finite")
+    if c.specific_force and not (
+        c.specific_force.time_constant_s >= 0.02 and c.specific_force.limit_m_s2 > 0
+    ):
+        raise UserError(
+            "contract: specific_force needs a time constant of 0.02 s or more and a positive limit"
+        )
     if not all(0 < lead <= 1 for lead in c.preview_s):
         raise UserError(f"contract preview times {c.preview_s} are out of 0..1 s")
 

@@ -19,7 +19,6 @@ from tinyfly.rollout import Rollout
 
 Array = NDArray[np.floating]
 
-RANDOM_FEATURES = 64
 FORGET = 0.8  # weight of an update's sums in the next one's
 RIDGE = 0.01  # of the mean diagonal
 
@@ -27,11 +26,12 @@ RIDGE = 0.01  # of the mean diagonal
 class CostateCritic:
     """costate / (environments * horizon) = matrix @ features."""
 
-    def __init__(self, rollout: Rollout, rng: np.random.Generator) -> None:
+    def __init__(self, rollout: Rollout, rng: np.random.Generator, random: int) -> None:
+        """``random``: how many random features."""
         self.rollout, self.outputs = rollout, len(rollout.adjoint.all)
         plain = len(self._plain(0))
-        self.random = (rng.standard_normal((RANDOM_FEATURES, plain)) / np.sqrt(12)).astype(np.float32)
-        n = plain + RANDOM_FEATURES
+        self.random = (rng.standard_normal((random, plain)) / np.sqrt(12)).astype(np.float32)
+        n = plain + random
         self.gram, self.moment = np.eye(n) * 0.01, np.zeros((self.outputs, n))
         self.matrix = np.zeros((self.outputs, n), np.float32)
         self.typical = 0.0  # median size of a costate
@@ -78,7 +78,8 @@ class CostateCritic:
             5 * np.einsum("jin,in->jn", rotation, x[POSITION]),
             2 * np.einsum("jin,in->jn", rotation, x[VELOCITY]),
             e.privileged,
-            2 * r.actor.input[t, ROWS : r.differentiable],  # the integral
+            *([2 * r.integrated[t]] if r.integral else []),
+            2 * r.actor.input[t, ROWS : r.differentiable],  # the specific force
             r.actor.input[t, r.differentiable + 1 :],  # the reference, now and ahead
         ]
         return np.concatenate(parts)

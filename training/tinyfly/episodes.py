@@ -32,6 +32,7 @@ class Episodes:
     curve_1: Array
     scale: Array  # (6, n) full thrust / mass three times, full torque / inertia
     offset: Array  # (6, n) constant part of the thrust, torque disturbance
+    drag: Array
     keep: Array  # 1 - drag
     gyro: Array
     force: Array  # m/s
@@ -114,6 +115,7 @@ class Episodes:
             "offset": np.concatenate(
                 [4 * thrust * (c2 / 4 + c1 / 2 + c0), DT * torque * p.weight * task.wind.torque_m]
             ),
+            "drag": DT * np.stack([p.drag] * 3),
             "keep": 1 - DT * np.stack([p.drag] * 3),
             "gyro": DT * p.gyro,
             "force": DT * GRAVITY_M_S2 * force,

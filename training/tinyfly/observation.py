@@ -3,7 +3,7 @@
 This is the definition of the bits that firmware/core/tf_observation.c mirrors. Everything is float32, every
 operation below is one IEEE operation (no fused multiply-add), and this is their order, for each vehicle.
 
-``reset``: history slots 0 (half speed, where training starts), integral 0, no previous step.
+``reset``: history slots 0 (half speed, where training starts), integral and force 0, no previous step.
 
 ``observe(time_us, sensed, reference)``
  1. time: dt_us = (time_us - previous time_us) modulo 2^32, at most 100000 (a stall must not wind up the
@@ -18,7 +18,13 @@ operation below is one IEEE operation (no fused multiply-add), and this is their
         1 - (y y2 + z z2)    x y2 - w z2          x z2 + w y2
         x y2 + w z2          1 - (x x2 + z z2)    y z2 - w x2
         x z2 - w y2          y z2 + w x2          1 - (x x2 + y y2)
- 5. every channel: input = clip(value, +-limit) * scale; the clip is max(value, -limit), then min(., limit).
+ 5. specific force y: from the second step on, where elapsed_us, the time since the last state, is at most
+    100000 (longer, and the velocity's change says nothing): k = (elapsed_us * 1e-6) * (1 / time_constant),
+    h = 0.5 / time_constant (both constants float32), g_dt = 9.81 * (elapsed_us * 1e-6),
+    d = v - previous v, d_z += g_dt; each axis j of the body:
+        turned_j = ((R_0j + R'_0j) d_x + (R_1j + R'_1j) d_y) + (R_2j + R'_2j) d_z   with R' the previous R
+        y_j = clip(y_j + (h * turned_j - k * (y_j + (0, 0, 9.81)_j)), +-limit)
+ 6. every channel: input = clip(value, +-limit) * scale; the clip is max(value, -limit), then min(., limit).
 
 ``record(action)``, after the network has acted: when an advance is due, the oldest slot drops out, a new
 one comes in, and sum = action, count = 1; otherwise sum += action, count += 1. The newest slot becomes
@@ -30,6 +36,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from tinyfly.airframe import GRAVITY_M_S2
 from tinyfly.contract import Channel, Contract
 from tinyfly.state import (
     ANGULAR_VELOCITY,
@@ -65,6 +72,10 @@ class Observer:
         self._error = np.zeros((3, n), np.float32)
         self._twice = np.zeros((3, n), np.float32)
         self._product = np.zeros((3, 3, n), np.float32)
+        self._frame, self._last_frame = np.zeros((2, 3, 3, n), np.float32)
+        self._force = np.zeros((3, n), np.float32)
+        self._last_velocity, self._gained = np.zeros((2, 3, n), np.float32)
+        self._seen = np.zeros(n, np.float32)  # 1 where a state was observed before
         self._cross = np.zeros((3, n), np.float32)
         self._diagonal = np.zeros((3, n), np.float32)
         self._period_us = round(1e6 / contract.history_rate_hz)
@@ -75,8 +86,9 @@ class Observer:
     def reset(self, columns: NDArray[np.intp] | slice = slice(None)) -> None:
         """Forget the past of these vehicles; with no argument, of all of them and of the clock."""
         history = self._buffer[self._top : self._top + self._history_rows]
-        for array in (history, self._sum, self._integral, self._clipped_error):
+        for array in (history, self._sum, self._integral, self._clipped_error, self._force):
             array[:, columns] = 0
+        self._seen[columns] = 0
         if isinstance(columns, slice) and columns == slice(None):
             self._start_clock()
 
@@ -91,10 +103,14 @@ class Observer:
         Returns:
             (inputs, n), a view that the next ``record`` and ``observe`` overwrite.
         """
+        elapsed_us = 0 if self._time_us is None else (time_us - self._time_us) % (1 << 32)
         dt_us = self._tick(time_us)
         np.subtract(sensed[POSITION], reference[REFERENCE_POSITION], out=self._error)
         if self.contract.integral is not None:
             self._integrate(dt_us)
+        self._rotation(sensed[QUATERNION], self._frame)
+        if self.contract.specific_force is not None:
+            self._feel(elapsed_us, sensed[VELOCITY])
         window = self._buffer[self._top : self._top + self.contract.size]
         for channel in self.contract.channels:
             if channel.name == "action_history":
@@ -104,13 +120,15 @@ class Observer:
                 case "position_error":
                     rows[:] = self._error
                 case "rotation":
-                    self._rotation(sensed[QUATERNION], rows.reshape(3, 3, -1))
+                    rows.reshape(3, 3, -1)[:] = self._frame
                 case "velocity_error":
                     np.subtract(sensed[VELOCITY], reference[REFERENCE_VELOCITY], out=rows)
                 case "angular_velocity":
                     rows[:] = sensed[ANGULAR_VELOCITY]
                 case "position_integral":
                     rows[:] = self._integral
+                case "specific_force":
+                    rows[:] = self._force
                 case "reference_acceleration":
                     rows[:] = reference[REFERENCE_ACCELERATION]
                 case "acceleration_preview":
@@ -158,6 +176,30 @@ class Observer:
         self._integral += self._clipped_error
         _clip(self._integral, self._integral, integral.limit_m)
         _clip(self._error, self._clipped_error, integral.error_limit_m)
+
+    def _feel(self, elapsed_us: int, velocity: Array) -> None:
+        """The specific force, from what the velocity gained since the last state."""
+        settings = self.contract.specific_force
+        assert settings is not None
+        gained, y, elapsed_s = self._gained, self._force, np.float32(elapsed_us) * np.float32(1e-6)
+        if elapsed_us <= LONGEST_STEP_US:
+            keep, gain = np.float32(1 / settings.time_constant_s), np.float32(0.5 / settings.time_constant_s)
+            np.subtract(velocity, self._last_velocity, out=gained)
+            gained[2] += np.float32(GRAVITY_M_S2) * elapsed_s
+            frames = np.add(self._frame, self._last_frame, out=self._product)
+            frames *= gained[:, None]
+            turned = np.add(frames[0], frames[1], out=self._cross)
+            turned += frames[2]
+            turned *= gain
+            fades = self._diagonal
+            fades[:] = y
+            fades[2] += np.float32(GRAVITY_M_S2)
+            fades *= elapsed_s * keep
+            turned -= fades
+            turned *= self._seen
+            y += turned
+            _clip(y, y, settings.limit_m_s2)
+        self._last_velocity[:], self._last_frame[:], self._seen[:] = velocity, self._frame, 1
 
     def _rotation(self, q: Array, out: Array) -> None:
         """(4, n) quaternion -> (3, 3, n), operation for operation as the module says."""

@@ -35,7 +35,8 @@ MIXER = np.array([[1, 1, 1, 1]] * 3 + [[-1, -1, 1, 1], [-1, 1, 1, -1], [-1, 1, -
 class Physics:
     """The environments of ``episodes``, up to ``steps`` steps; `reverse` reads the tape `forward` left."""
 
-    def __init__(self, episodes: Episodes, steps: int) -> None:
+    def __init__(self, episodes: Episodes, steps: int, feels: bool = False) -> None:
+        """``feels``: whether ``felt`` is wanted."""
         n, dtype = episodes.n, episodes.dtype
 
         def zeros(*shape: int) -> Array:
@@ -54,6 +55,10 @@ class Physics:
         )  # gained in the step: velocity along body z (three times), angular velocity
         self.half_angle = zeros(steps, 5, 3, n)  # of the step's rotation vector; one copy for each row of R
         self.push = zeros(steps, 3, n)  # velocity gained from gravity, wind and the reference's acceleration
+        self.feels = feels
+        self.wind = zeros(steps, 3, n)  # the part of it that is wind, as at rest beside the reference
+        self.air = zeros(steps, 3, n)  # velocity gained from wind and drag
+        self.felt = zeros(steps, 3, n)  # velocity gained but for gravity, body frame: an accelerometer's
         self.slope, self.lag = zeros(steps, 4, n), zeros(steps, 4, n)  # made by `prepare_reverse`
         self.mixer = MIXER.astype(dtype)
         self.mixer_t = np.ascontiguousarray(self.mixer.T)
@@ -125,9 +130,19 @@ class Physics:
         add(s.velocity, s.velocity_next, out=self._three)
         multiply(self._three, self._half_dt, out=self._three)
         add(s.position, self._three, out=s.position_next)
+        # what the body feels: M^T (wind - drag v), and thrust along its z
+        if self.feels:
+            multiply(s.velocity, c.drag, out=s.air)
+            subtract(s.wind, s.air, out=s.air)
+            multiply(s.middle, s.air, out=self._cross)
+            add.reduce(self._cross, axis=1, out=s.felt)
+            add(s.felt_z, s.thrust_z, out=s.felt_z)
 
-    def reverse(self, t: int, a: Adjoint, command: Array) -> None:
-        """Adjoint of state t + 1 -> of state t, both in ``a``, and of the command, in ``command``."""
+    def reverse(self, t: int, a: Adjoint, command: Array, felt: Array | None = None) -> None:
+        """Adjoint of state t + 1 -> of state t, both in ``a``, and of the command, in ``command``.
+
+        ``felt`` (3, n) is the adjoint of ``felt`` at t.
+        """
         s, c, b = self.steps[t], self.constants, self.reverse_scratch
         # position, velocity
         multiply(a.position, self._half_dt, out=b.three)
@@ -136,12 +151,22 @@ class Physics:
         multiply(a.velocity, s.thrust, out=b.from_thrust)
         multiply(a.velocity, c.keep, out=a.velocity)
         add(a.velocity, b.three, out=a.velocity)
+        # what the body feels
+        if felt is not None:
+            add(b.thrust_z, felt[2], out=b.thrust_z)
+            multiply(s.middle, felt[:, None], out=self._cross)
+            add.reduce(self._cross, axis=0, out=b.three)
+            multiply(b.three, c.drag, out=b.three)
+            subtract(a.velocity, b.three, out=a.velocity)
+            multiply(felt[:, None], s.air, out=b.frame)
         # attitude. f = g . (x x h) has derivatives h x g by x and g x x by h. Second stage, then the first:
         add(a.rotation, a.rotation, out=b.end)
         copyto(b.end_pad, b.end_head)
         multiply(b.end_pair, s.half_angle_pair_reversed, out=self._product)
         subtract(self._product_0, self._product_1, out=b.middle)
         add(b.middle_z, b.from_thrust, out=b.middle_z)
+        if felt is not None:
+            add(b.middle, b.frame, out=b.middle)
         copyto(b.middle_pad, b.middle_head)
         multiply(b.middle_pair, s.half_angle_pair_reversed, out=self._product)
         subtract(self._product_0, self._product_1, out=self._cross)
@@ -224,6 +249,8 @@ class Step:
         frames = x[11:41].reshape(2, 5, 3, n).transpose(1, 0, 2, 3)  # (5, stage, 3, n)
         self.frames_1, self.frames_2 = frames[1:4], frames[2:5]
         self.slope, self.lag = p.slope[t], p.lag[t]
+        self.wind, self.air, self.felt = p.wind[t], p.air[t], p.felt[t]
+        self.felt_z, self.thrust_z = p.felt[t, 2], p.wrench[t, 2]
 
 
 class ReverseScratch:
@@ -240,6 +267,7 @@ class ReverseScratch:
             zeros(4, n),
         )
         self.thrust, self.torque = self.wrench[:3], self.wrench[3:]
+        self.thrust_z, self.frame = self.wrench[2], zeros(3, 3, n)
         self.quarter_dt = np.full((3, n), DT / 4, dtype)
         both = zeros(
             2, 5, 3, n

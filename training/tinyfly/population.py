@@ -47,14 +47,14 @@ class Ranges:
 
     thrust_to_weight: Range = (1.42, 2.4)
     mass: Range = (0.7, 1.3)  # the body's mass alone: inertia stays
-    roll: Range = (200.0, 1250.0)  # torque / inertia, rad/s^2
+    roll: Range = (165.0, 1250.0)  # torque / inertia, rad/s^2
     asymmetry: Range = (0.93, 1.07)  # roll and pitch each, times the above
     yaw: Range = (0.07, 0.16)  # yaw over roll torque / inertia
     rise_s: Range = (0.045, 0.18)
     fall_s: Range = (0.05, 0.26)
     c0: Range = (-0.1, 0.17)  # below 0 counts as 0: half of all propellers have no offset
     c1: Range = (-0.12, 0.15)
-    drag: Range = (0.0, 0.55)
+    drag: Range = (-0.3, 0.55)  # below 0 counts as 0
     gyro: Range = (0.5, 0.95)
 
     def sample(self, rng: np.random.Generator, n: int) -> Population:
@@ -72,7 +72,7 @@ class Ranges:
             curve=np.stack([c0, c1, 1 - c0 - c1]),
             rise_s=log(self.rise_s),
             fall_s=log(self.fall_s),
-            drag=flat(self.drag),
+            drag=np.maximum(flat(self.drag), 0),
             gyro=np.stack([gyro, -gyro, np.zeros(n)]),
             weight=np.stack([torque[0], torque[1], 0.6 * torque[0]]) * 4 / (weight_ratio * arm),
         )

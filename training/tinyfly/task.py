@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 
 from tinyfly.airframe import Airframe
-from tinyfly.contract import Channel, Contract, Integral, paper_contract
+from tinyfly.contract import Channel, Contract, Integral, SpecificForce, paper_contract
 from tinyfly.disturbance import Noise, Wind
 from tinyfly.errors import UserError
 from tinyfly.population import Fixed, Ranges
@@ -26,7 +26,11 @@ class Paths:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Weights of the squares summed at every step; attitude's is on (3 - tr R) / 4 = sin^2(angle / 2)."""
+    """Weights of the squares summed at every step.
+
+    Attitude's is on sin^2(angle / 2) from the attitude whose thrust balances wind, drag and the reference's
+    acceleration: level, when nothing pushes.
+    """
 
     position: float = 20.0
     attitude: float = 1.0
@@ -35,12 +39,6 @@ class Loss:
     action: float = 0.05  # deviation from hover
     change: float = 2.0  # action minus previous action
     linear_m: float = 100.0  # position errors beyond this (each axis) cost linearly, not squared
-
-    def between(self, other: Loss, share: float) -> Loss:
-        """Geometrically between this and another, 0..1."""
-        return Loss(
-            *(getattr(self, f.name) ** (1 - share) * getattr(other, f.name) ** share for f in fields(Loss))
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +49,14 @@ class Recipe:
     environments: int = 64
     horizon: tuple[int, int] = (30, 60)
     grow: float = 0.6
-    harden: Range = (0.3, 0.8)
     rate: float = 0.04
     rate_end: float = 0.001
     momentum: float = 0.85
     reset: float = 0.35  # share of environments that start afresh at every update; the others fly on
     adjoint_limit: float = 450.0  # times 1 / (environments * horizon)
+    decay: float = 0.0  # of the weights, times the rate
     critic: bool = True
+    critic_features: int = 64  # random ones, besides the plain
     width: int = 64
 
 
@@ -75,16 +74,21 @@ class Task:
     latency_s: float = 0.0  # uniform from none to this
     paths: Paths | None = None
     loss: Loss = field(default_factory=Loss)
-    final_loss: Loss | None = None  # what the loss becomes from the first to the second of `recipe.harden`
     recipe: Recipe = field(default_factory=Recipe)
 
 
 WILD = Start(angle_deg=180.0, velocity_m_s=3.0, rate_rad_s=10.0, level=0.0)  # to recover from anything
 
-# Where the airframe has to be found out first, whole manoeuvres from fresh starts measured better than short
-# windows with a critic (docs/training.md).
-LONG_WINDOWS = Recipe(
-    updates=200, horizon=(30, 150), rate=0.03, reset=1.0, adjoint_limit=2000.0, critic=False
+# Where airframes have to be found out and references followed: more of everything, and small weights.
+THOROUGH = Recipe(
+    updates=240,
+    environments=192,
+    horizon=(30, 70),
+    rate=0.03,
+    decay=0.3,
+    reset=0.3,
+    adjoint_limit=2000.0,
+    critic_features=192,
 )
 
 
@@ -99,11 +103,12 @@ def paper(airframe: Airframe, budget_s: float | None = None) -> Task:
     if not 0.3 <= budget_s <= 60:
         raise UserError(f"--budget {budget_s:g} s: expected 0.3 to 60 s")
     if budget_s < 0.75:
-        recipe = Recipe(updates=round(150 * budget_s), horizon=(20, 38), adjoint_limit=300.0)
+        recipe = Recipe(updates=round(140 * budget_s), horizon=(20, 38), adjoint_limit=300.0)
     else:
-        recipe = Recipe(updates=round(130 * budget_s))
+        recipe = Recipe(updates=round(92 * budget_s))
     contract = paper_contract(hover_action=airframe.hover_action, thrust_curve=airframe.thrust_curve)
-    return Task("paper", contract, Fixed(airframe), latency_s=0.02, recipe=recipe)
+    loss = Loss(position=100.0, linear_m=0.1, attitude=2.0, velocity=0.5)
+    return Task("paper", contract, Fixed(airframe), latency_s=0.022, loss=loss, recipe=recipe)
 
 
 def crazyflie(airframe: Airframe) -> Task:
@@ -112,13 +117,14 @@ def crazyflie(airframe: Airframe) -> Task:
         "crazyflie",
         _tracking_contract(airframe),
         Ranges(),
-        starts=((0.85, Start()), (0.15, WILD)),
+        starts=((0.75, Start()), (0.25, WILD)),
         noise=Noise(tilt_bias_rad=0.005, velocity_bias_m_s=0.005, rate_bias_rad_s=0.01),
         wind=Wind(gust=0.03),
         latency_s=0.022,
         paths=Paths(),
-        loss=Loss(position=60.0, attitude=20.0),
-        recipe=replace(LONG_WINDOWS, environments=96, horizon=(30, 130)),
+        lost_m=5.0,
+        loss=Loss(position=500.0, linear_m=0.06, attitude=40.0, velocity=2.0, rate=0.03, change=1.0),
+        recipe=THOROUGH,
     )
 
 
@@ -127,11 +133,13 @@ def tracking(airframe: Airframe) -> Task:
     return Task(
         "tracking",
         _tracking_contract(airframe),
-        Fixed(airframe),
+        Fixed(airframe, mass=(0.75, 1.25)),
+        starts=((0.95, Start()), (0.05, WILD)),
+        lost_m=4.0,
         latency_s=0.022,
-        paths=Paths(acceleration_m_s2=10.0),
-        loss=Loss(position=200.0, change=0.5, velocity=0.1),
-        recipe=LONG_WINDOWS,
+        paths=Paths(acceleration_m_s2=12.0),
+        loss=Loss(position=500.0, linear_m=0.1, velocity=0.1, change=0.5),
+        recipe=replace(THOROUGH, updates=250, environments=96, critic=False),  # with one: docs/training.md
     )
 
 
@@ -154,13 +162,15 @@ def _tracking_contract(airframe: Airframe) -> Contract:
             Channel("action_history", 4 * 32),
             Channel("position_error", 3, limit=2.0),
             Channel("rotation", 9),
-            Channel("velocity_error", 3, limit=4.0),
+            Channel("velocity_error", 3, limit=8.0),
             Channel("angular_velocity", 3),
             Channel("position_integral", 3),
+            Channel("specific_force", 3, scale=0.5),
             Channel("reference_acceleration", 3, scale=0.1),
             Channel("acceleration_preview", 3 * len(previews), scale=0.1),
         ),
-        integral=Integral(gain_per_s=2.0, error_limit_m=0.2, limit_m=2.0),
+        integral=Integral(gain_per_s=0.7, error_limit_m=0.07, limit_m=1.0),
+        specific_force=SpecificForce(time_constant_s=0.07),
         preview_s=previews,
         hover_action=airframe.hover_action,
         thrust_curve=airframe.thrust_curve,

@@ -19,7 +19,7 @@ from tinyfly.optimizer import Muon
 from tinyfly.physics import POSITION, ROTATION, VELOCITY
 from tinyfly.policy import Policy
 from tinyfly.rollout import Rollout
-from tinyfly.task import Loss, Recipe, Task, make_task
+from tinyfly.task import Recipe, Task, make_task
 
 RECORD_EVERY = 8  # steps between the states whose costates the critic learns from
 RAMP = 0.2  # share of the updates over which the critic's word comes to count
@@ -85,13 +85,13 @@ def optimise(task: Task, seed: int, progress: Report | None = None) -> tuple[Wei
     weights = initial_weights(
         rng[1], rollout.actor.history, input_gain(rollout), r.width, task.contract.hover_action
     )
-    optimizer, critic = Muon(weights, r.momentum), CostateCritic(rollout, rng[2]) if r.critic else None
+    optimizer = Muon(weights, r.momentum, r.decay)
+    critic = CostateCritic(rollout, rng[2], r.critic_features) if r.critic else None
     record = np.empty((1 + max(r.horizon) // RECORD_EVERY, *rollout.adjoint.all.shape), np.float32)
     env_steps = 0
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for update in range(r.updates):
             steps = horizon(r, update)
-            rollout.cost = loss_weights(task, update)
             if update:
                 rollout.advance(r.reset)
             rollout.forward(weights, steps)
@@ -129,13 +129,6 @@ def horizon(r: Recipe, update: int) -> int:
     """Steps of this update's window: grows, since long windows of a bad policy teach little."""
     first, last = r.horizon
     return int(first + (last - first) * min(1.0, update / (r.updates * r.grow)))
-
-
-def loss_weights(task: Task, update: int) -> Loss:
-    """This update's: easy at first where the task says so."""
-    first, last = task.recipe.harden
-    share = min(1.0, max(0.0, (update / task.recipe.updates - first) / (last - first)))
-    return task.loss.between(task.final_loss, share) if task.final_loss else task.loss
 
 
 def learning_rate(r: Recipe, update: int) -> float:
@@ -176,9 +169,12 @@ def layers(task: Task, w: Weights) -> tuple[Layer, ...]:
         "rotation": [row + 3 * j + i for i in range(3) for j in range(3)],  # ours is column by column
         "velocity_error": range(VELOCITY.start, VELOCITY.stop),
         "angular_velocity": range(3),
-        "position_integral": range(ROTATION.stop, ROTATION.stop + 3),
     }
-    one = ROTATION.stop + (3 if c.integral else 0)
+    columns["position_integral"] = columns["position_error"]  # training adds it to the position
+    one = ROTATION.stop
+    if c.specific_force:
+        columns["specific_force"] = range(one, one + 3)
+        one += 3
     reference = one + 1
     for channel in c.channels:  # the reference's rows follow the ones in the contract's order
         if channel.name in REFERENCE_CHANNELS:
