@@ -81,7 +81,7 @@ WILD = Start(angle_deg=180.0, velocity_m_s=3.0, rate_rad_s=10.0, level=0.0)  # t
 
 # Where airframes have to be found out and references followed: more of everything, and small weights.
 THOROUGH = Recipe(
-    updates=240,
+    updates=270,
     environments=192,
     horizon=(30, 70),
     rate=0.03,
@@ -89,6 +89,7 @@ THOROUGH = Recipe(
     reset=0.3,
     adjoint_limit=2000.0,
     critic_features=192,
+    width=48,
 )
 
 
@@ -139,7 +140,7 @@ def tracking(airframe: Airframe) -> Task:
         latency_s=0.022,
         paths=Paths(acceleration_m_s2=12.0),
         loss=Loss(position=500.0, linear_m=0.1, velocity=0.1, change=0.5),
-        recipe=replace(THOROUGH, updates=250, environments=96, critic=False),  # with one: docs/training.md
+        recipe=replace(THOROUGH, updates=250, environments=96, critic=False, width=64),
     )
 
 
