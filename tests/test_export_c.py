@@ -62,7 +62,7 @@ def special_inputs(size: int) -> np.ndarray:
     return x
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 @given(layers=networks(), split=st.floats(0, 1))
 def test_every_network_gives_the_same_bits_in_c_whole_or_split(
     native: Native, layers: tuple[Layer, ...], split: float

@@ -55,7 +55,7 @@ def test_nothing_is_written_when_the_proof_fails(
     assert not list(tmp_path.iterdir())
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(widths=WIDTHS, contract=st.sampled_from([STATE_ONLY, paper_contract()]))
 def test_any_network_is_the_same_in_onnx_runtime(
     tmp_path: Path, widths: tuple[int, ...], contract: Contract
@@ -72,7 +72,7 @@ def test_any_network_is_the_same_in_onnx_runtime(
     assert int(kept["policy_crc32"], 16) == policy.crc32()
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(widths=WIDTHS, contract=st.sampled_from([STATE_ONLY, paper_contract()]))
 def test_any_network_is_the_same_in_tflite_micro(widths: tuple[int, ...], contract: Contract) -> None:
     pytest.importorskip("tflite_micro")

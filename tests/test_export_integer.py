@@ -35,7 +35,7 @@ def test_integer_tanh_is_within_its_bound_for_every_argument() -> None:
     assert TANH_HEADER.read_text() == tanh_header(), "run `python -m tinyfly_export.integer_c`"
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     weight_bits=st.sampled_from([16, 8]),
     widths=st.lists(st.integers(1, 256), max_size=3).map(tuple),
@@ -77,7 +77,7 @@ def test_recorded_flights_of_another_contract_are_refused(policy: Policy) -> Non
         quantise(policy, np.zeros((7, 10), np.float32))
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     weight_bits=st.sampled_from([16, 8]),
     widths=st.lists(st.integers(1, 256), max_size=3).map(tuple),

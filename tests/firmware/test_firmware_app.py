@@ -169,7 +169,7 @@ messages = st.sampled_from(["hello", "stop", "disarm", "get_stats", "run_self_te
 
 
 @given(st.lists(st.binary(max_size=30) | messages.map(lambda name: encode(name, 1)), max_size=30))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_no_bytes_without_an_arm_ever_turn_a_motor(library, pieces):
     app = App(library)
     for piece in pieces:

@@ -161,7 +161,7 @@ requests = st.sampled_from(
 
 
 @given(st.lists(requests, max_size=60), st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_motors_turn_only_after_an_accepted_arm_and_never_after_a_stop(library, story, airborne):
     c = Controller(library)
     if airborne:

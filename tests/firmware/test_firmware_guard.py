@@ -52,7 +52,7 @@ def fast_math(tmp_path_factory) -> ctypes.CDLL:
 
 
 @given(st.lists(bits | ordinary, min_size=13, max_size=13))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_state_gets_the_verdict_of_the_stated_ranges(library, pattern):
     state = np.array(pattern, np.uint32).view(np.float32)
     assert check(library, state) == verdict(state)
@@ -127,7 +127,7 @@ def blind(library, age_us: int, safe) -> np.ndarray:
 
 
 @given(st.lists(st.floats(0, 1, width=32), min_size=4, max_size=4), st.integers(0, 2**32 - 1))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_blind_commands_hold_then_level_then_sink_and_never_leave_the_range(library, safe, age_us):
     motors = blind(library, age_us, safe)
     assert ((motors >= 0) & (motors <= 1)).all()
@@ -157,7 +157,7 @@ def test_random_bit_patterns_never_make_a_bad_motor_command(library):
 
 
 @given(st.lists(bits, min_size=4, max_size=4))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_whatever_the_network_says_motors_stay_in_range(evil_library, pattern):
     evil = (ctypes.c_uint32 * 4).in_dll(evil_library, "bridge_evil")
     evil[:] = floats_bits([0.25] * 4)

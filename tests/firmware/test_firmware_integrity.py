@@ -66,7 +66,7 @@ def constants_bytes(full_policy) -> int:
 
 
 @given(st.floats(0, 0.999), st.integers(0, 7))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_flipped_bit_of_the_weights_is_a_wrong_crc(library, full_policy, where, bit):
     address = address_of(library, "tf_policy_constants") + int(where * constants_bytes(full_policy))
     with flipped(library, address, bit):
@@ -74,7 +74,7 @@ def test_any_flipped_bit_of_the_weights_is_a_wrong_crc(library, full_policy, whe
 
 
 @given(st.integers(0, GOLDEN * 16 - 1), st.integers(0, 7))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_any_flipped_bit_of_a_golden_action_is_a_mismatch(library, byte, bit):
     with flipped(library, address_of(library, "tf_golden_action") + byte, bit):
         assert refusal(library) == ("refused", "golden_mismatch", "golden_mismatch")

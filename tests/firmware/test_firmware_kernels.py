@@ -65,7 +65,7 @@ def test_sums_taken_ahead_change_no_bit(integers: ctypes.CDLL) -> None:
 
 
 @given(st.floats(0, 0.999), st.integers(0, 7))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_any_flipped_bit_of_weights_or_contract_is_a_wrong_crc(
     integers: ctypes.CDLL, kernel: Kernel, where: float, bit: int
 ) -> None:

@@ -55,7 +55,6 @@ class Receiver:
 
 
 @given(st.integers(0, 255), st.integers(0, 65535), bodies)
-@settings(deadline=None)
 def test_the_chips_frames_are_what_the_standard_codec_makes(library, kind, sequence, body):
     assert encoded(library, kind, sequence, body) == frame(kind, sequence, body)
 
@@ -64,7 +63,6 @@ def test_the_chips_frames_are_what_the_standard_codec_makes(library, kind, seque
     st.lists(st.tuples(st.integers(0, 255), st.integers(0, 65535), bodies), max_size=4),
     st.binary(max_size=40),
 )
-@settings(deadline=None)
 def test_frames_come_back_whole_after_any_garbage(library, frames, garbage):
     receiver = Receiver(library)
     receiver.feed(garbage + b"\0")
@@ -72,7 +70,7 @@ def test_frames_come_back_whole_after_any_garbage(library, frames, garbage):
 
 
 @given(bodies, st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_frame_with_any_bits_flipped_is_never_taken_for_another(library, body, data):
     wire = bytearray(frame(5, 7, body))
     for _ in range(data.draw(st.integers(1, 3))):
@@ -115,7 +113,6 @@ def test_a_block_cut_off_by_a_delimiter_is_no_frame(library):
 
 
 @given(st.binary(max_size=200), st.integers(0, 200))
-@settings(deadline=None)
 def test_crc_is_zlibs_and_can_be_continued(library, data, cut):
     library.tf_crc32.restype = ctypes.c_uint32
     library.tf_crc32.argtypes = [ctypes.c_uint32, ctypes.c_char_p, ctypes.c_size_t]

@@ -161,7 +161,7 @@ number = st.floats(-101, 101, width=32) | st.integers(0, 2**32 - 1).map(
     st.lists(number, min_size=18, max_size=18),
     st.lists(st.integers(0, 2**32 - 1), max_size=8),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_whatever_is_accepted_gives_finite_bounded_references(library, kind, values, steps):
     setpoint = Setpoint(library)
     if setpoint.set(kind, values) != "none":
@@ -184,7 +184,6 @@ def test_sine_and_cosine_keep_to_their_stated_error(library):
 
 
 @given(st.floats(0, 2.0**100, width=32))
-@settings(deadline=None)
 def test_square_root_keeps_to_its_stated_error(library, x):
     library.tf_sqrt.argtypes = [ctypes.c_float]
     root = library.tf_sqrt(x)

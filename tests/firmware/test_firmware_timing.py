@@ -187,7 +187,7 @@ STEP = st.tuples(
 
 
 @given(story=st.lists(STEP, max_size=60), start_us=st.sampled_from([0, NEAR_WRAP, 2**31 - 1]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_whatever_happens_motors_are_off_half_a_second_after_the_last_good_state(library, story, start_us):
     c = Controller(library, start_us).take_off()
     states = {"good": LEVEL, "none": None, "nan": [float("nan")] * 13, "wild": [1e30] * 13}
