@@ -38,20 +38,19 @@ class Cost:
         out[:, 3], out[:, 4], out[:, 5] = out[:, 1], 1 - y * y * share, -y
         out[:, 6:9] = z
 
-    def mean(self, states: Array, actions: Array) -> float:
-        """Of (steps, 18, n) states and the (1 + steps, 4, n) actions before them."""
-        w, x, steps = self.weights, states, len(states)
+    def each(self, states: Array, actions: Array) -> Array:
+        """(steps, n) costs of (steps, 18, n) states and the (1 + steps, 4, n) actions before them."""
+        w, x = self.weights, states
         far = np.abs(x[:, POSITION])
         near = minimum(far, w.linear_m)
-        total = w.position * (near * (2 * far - near)).sum() + w.velocity * np.square(x[:, VELOCITY]).sum()
-        aligned = (x[:, ROTATION] * self.upright[:steps]).sum(1)
-        total += w.rate * np.square(x[:, RATE]).sum() + w.attitude * ((3 - aligned) / 4).sum()
-        total += w.action * np.square(actions[1:] - self.hover_action).sum()
-        total += w.change * np.square(np.diff(actions, axis=0)).sum()
-        return float(total / (self.n * steps))
+        total = w.position * (near * (2 * far - near)).sum(1) + w.velocity * np.square(x[:, VELOCITY]).sum(1)
+        aligned = (x[:, ROTATION] * self.upright[: len(x)]).sum(1)
+        total += w.rate * np.square(x[:, RATE]).sum(1) + w.attitude * ((3 - aligned) / 4)
+        total += w.action * np.square(actions[1:] - self.hover_action).sum(1)
+        return total + w.change * np.square(np.diff(actions, axis=0)).sum(1)
 
     def differentiate(self, states: Array, actions: Array, action_adjoint: Array) -> None:
-        """Derivatives of ``mean``: by states, to ``pull``; by actions, added to ``action_adjoint``."""
+        """Derivatives of the mean of ``each``: by states, to ``pull``; by actions, to its adjoint."""
         w, steps = self.weights, len(states)
         share = 2 / (self.n * steps)
         weight = np.zeros((ROWS, self.n), self.dtype)

@@ -239,8 +239,12 @@ class Rollout:
 
     def loss(self, steps: int) -> float:
         """Mean over steps and environments of the loss that ``reverse`` differentiates."""
+        return float(self.costs(steps).mean())
+
+    def costs(self, steps: int) -> Array:
+        """(steps, n) of the window."""
         slots = self.actor.slots
-        return self.cost.mean(
+        return self.cost.each(
             self.physics.state[1 : steps + 1], self.actor.actions[slots - 1 : slots + steps]
         )
 
