@@ -29,6 +29,7 @@ Array = NDArray[Any]
 
 HOLD_US = 20_000  # between states while the aircraft is held before take-off
 SETTLE_US = 520_000  # the chip wants half a second of good states before it arms
+STREAMED = ("reference", "velocity")  # set-points that grow stale when they are not renewed
 LAST_S = 2.0  # hover error: the mean over the last two seconds
 
 
@@ -165,6 +166,8 @@ def lift(target: Target, scenario: Scenario, sensed: Array, start_us: int = 0) -
     target.setpoint(scenario.kind, scenario.values)
     target.arm()
     for _ in range(100):
+        if scenario.kind in STREAMED:
+            target.setpoint(scenario.kind, scenario.values)
         control = target.step(now, sensed)
         if name_of("state", control.state) == "flying":
             return control
@@ -188,13 +191,15 @@ class Twin:
         flown = path(scenario.kind, scenario.values, sensed[POSITION])
         self._reference = sample(flown, times, self.policy.contract.preview_s)
         self._observer = Observer(self.policy.contract, 1)
-        self._k, self._period_us = -1, scenario.period_us
+        self._k, self._now_us, self._period_us = -1, -scenario.period_us, scenario.period_us
         return self.step(sensed)
 
-    def step(self, sensed: Array) -> Array:
+    def step(self, sensed: Array, dt_us: int | None = None) -> Array:
+        """``dt_us`` after the step before, a period when not given."""
         self._k += 1
-        reference = self._reference[self._k][:, None]
-        observation = self._observer.observe(self._k * self._period_us, sensed[:, None], reference)
+        self._now_us += self._period_us if dt_us is None else dt_us
+        reference = self._reference[min(self._k, len(self._reference) - 1)][:, None]
+        observation = self._observer.observe(self._now_us, sensed[:, None], reference)
         action = self._act(observation)
         self._observer.record(action)
         return ((action[:, 0] + np.float32(1)) * np.float32(0.5)).clip(0, 1)

@@ -6,7 +6,7 @@ import select
 import socket
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import serial
@@ -136,6 +136,16 @@ class Link:
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([self._fd], [], [], left)[0]:
                 raise TargetError(self._unanswered(what, deadline_s), self.transcript)
+            self._read()
+
+    def arrivals(self, until_s: float) -> Iterator[tuple[Frame, float]]:
+        """Every frame that comes until then, and when it came; both by time.monotonic."""
+        while True:
+            while self._frames:
+                yield self._frames.popleft(), time.monotonic()
+            left = until_s - time.monotonic()
+            if left <= 0 or not select.select([self._fd], [], [], left)[0]:
+                return
             self._read()
 
     def _read(self) -> None:

@@ -113,6 +113,14 @@ def test_what_is_not_for_flight_is_refused_in_flight(app, name, full_policy):
     assert app.controller.state == "flying"
 
 
+def test_the_battery_is_compensated_over_the_link(app):
+    now = app.take_off()
+    plain = app.step(now + 10 * MS).motors
+    assert reason(app.ask("compensate", factor=1.1)) == "none"
+    stronger = app.ask("tick", time_us=now + 10 * MS + 1).motors
+    np.testing.assert_array_equal(stronger, np.minimum(plain * np.float32(1.1), np.float32(1)))
+
+
 def test_reset_with_motors_off_reboots(app, library):
     assert app.wire(encode("reset", 1)) == []
     assert library.bridge_resets() == 1
@@ -130,7 +138,15 @@ def test_inference_is_the_networks_bit_for_bit_even_on_any_bits(app, full_policy
 
 
 def test_a_request_of_the_wrong_size_or_kind_is_refused_by_name(app):
-    odd = [(0x03, b"short"), (0x06, b""), (0x07, b"\x09"), (0x0A, b"12345678"), (0x0A, b"123"), (0x7F, b"")]
+    odd = [
+        (0x03, b"short"),
+        (0x06, b""),
+        (0x07, b"\x09"),
+        (0x0A, b"12345678"),
+        (0x0A, b"123"),
+        (0x0D, b""),
+        (0x7F, b""),
+    ]
     for n, (kind, body) in enumerate(odd):
         (answer,) = app.wire(frame(kind, n + 1, body))
         assert (answer.name, reason(answer.body)) == ("status", "bad_request")
