@@ -1,6 +1,5 @@
 """Does the chip fly? The bound of every error is what the pure simulation predicts, plus margin."""
 
-import numpy as np
 import pytest
 
 from tinyfly_hil.flight import Chip, Twin, fly
@@ -22,15 +21,11 @@ def flown(target, policy, kernel_of):
     return lambda scenario: (fly(scenario, Chip(target)), fly(scenario, Twin(policy, kernel_of(target).act)))
 
 
-def motors(flight):
-    return np.array(flight.motors)
-
-
 def test_a_thrown_start_ends_in_a_hover_as_predicted_to_the_bit(flown, figure):
     flight, prediction = flown(thrown(0, name="thrown"))
     figure("hover_error_m", flight.hover_error_m)
     assert flight.hover_error_m < HOVER_M
-    assert (motors(flight) == motors(prediction)).all()
+    assert not flight.differs(prediction)
 
 
 def test_a_figure_eight_made_on_the_chip_is_followed_as_predicted(flown, figure):
@@ -38,7 +33,7 @@ def test_a_figure_eight_made_on_the_chip_is_followed_as_predicted(flown, figure)
     figure("figure_eight_rmse_m", flight.rmse_m)
     assert flight.rmse_m < TRACKING_M
     assert flight.rmse_m < MARGIN * prediction.rmse_m + MARGIN_M
-    assert np.abs(motors(flight) - motors(prediction)).max() < 1e-3
+    assert not flight.differs(prediction, 1e-3)
 
 
 @pytest.mark.thorough
@@ -71,7 +66,7 @@ CONDITIONS = {
 def test_hover_under(flown, condition):
     scenario = thrown(1, angle_deg=45, name=condition, **CONDITIONS[condition])
     flight, prediction = flown(scenario)
-    assert (motors(flight) == motors(prediction)).all()
+    assert not flight.differs(prediction)
     assert flight.hover_error_m < HOVER_M
 
 
@@ -81,7 +76,7 @@ def test_fifty_throws_are_caught(target, flown, batch):
     for seed in range(10 * batch, 10 * batch + 10):
         target.restart()
         flight, prediction = flown(thrown(100 + seed, duration_s=3.0))
-        assert (motors(flight) == motors(prediction)).all(), f"throw {100 + seed}"
+        assert not flight.differs(prediction)
         assert flight.error_m[-1] < HOVER_M, f"throw {100 + seed}"
 
 
@@ -89,7 +84,7 @@ def test_fifty_throws_are_caught(target, flown, batch):
 def test_the_same_flight_on_the_host_build_is_identical_bit_for_bit(target, open_port, scenario):
     with open_port("host") as host:
         elsewhere = fly(scenario, Chip(host))
-    assert (motors(fly(scenario, Chip(target))) == motors(elsewhere)).all()
+    assert not fly(scenario, Chip(target)).differs(elsewhere)
 
 
 @pytest.mark.thorough

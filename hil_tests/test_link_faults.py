@@ -3,7 +3,7 @@
 import pytest
 
 from tinyfly_hil import protocol
-from tinyfly_hil.faults import CHIP, LINK, Injector, parse
+from tinyfly_hil.faults import LINK, Injector, parse
 from tinyfly_hil.flight import Chip, FaultyChip, fly, lift
 from tinyfly_hil.protocol import name_of
 from tinyfly_hil.target import Refused
@@ -102,7 +102,13 @@ def test_the_supervisor_does_what_its_specification_says_under(target, faults):
     flown(target, faults)
 
 
-@pytest.mark.parametrize("kind", CHIP)
+def test_a_reset_asked_for_in_flight_is_refused_and_the_flight_goes_on(target):
+    flight, chip = flown(target, "reset@0.5s,reset@0.7s")
+    assert chip.watch.state == "flying"
+    assert flight.error_m[-1] < 0.2
+
+
+@pytest.mark.parametrize("kind", ["power", "brown_out"])
 def test_a_chip_that_lost_its_power_in_flight_stays_off(target, kind):
     _, chip = flown(target, f"{kind}@0.5s", Scenario("hover", 1.0))
     assert all(not c.motors.any() for c in chip.controls[50:])

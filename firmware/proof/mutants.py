@@ -20,7 +20,7 @@ from pathlib import Path
 from proof.workshop import FIRMWARE, TESTS
 
 ROOT = FIRMWARE.parent
-LONGEST = ("test_campaign", "test_flight")
+ORDER = {"test_observation": -2, "test_supervisor": -1, "test_campaign": 1, "test_flight": 2}
 _NOTICED = re.compile(r"^(?:FAILED|ERROR) \S*?(test_\w+\.py(?:::\S+)?)", re.MULTILINE)
 
 
@@ -77,8 +77,8 @@ def hil_suite(policy: Path, port: str) -> Judge:
     def judge(mutant: Mutant, firmware: Path) -> str:
         with lock():
             image = shutil.copy(pio(policy, EMULATORS[port][0], firmware=firmware), firmware)
-        # Those that take seconds first, flights by the minute last; test_boards.py builds its own.
-        files = sorted((ROOT / "hil_tests").glob("test_*.py"), key=lambda p: p.stem in LONGEST)
+        # What most mutants die of first, flights by the minute last; test_boards.py builds its own.
+        files = sorted((ROOT / "hil_tests").glob("test_*.py"), key=lambda p: ORDER.get(p.stem, 0))
         suite = [str(p) for p in files if p.stem != "test_boards"]
         suite += ["--port", f"{port}:{image}", "--policy", str(policy), "--log", str(firmware / "logs")]
         return _first_failure(suite)

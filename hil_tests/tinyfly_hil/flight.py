@@ -61,6 +61,16 @@ class Flight:
         position = np.array(self.truth)[:, POSITION]
         return np.linalg.norm(position - self.reference[: len(position)], axis=1)
 
+    def differs(self, predicted: Flight, tolerance: float = 0.0) -> str:
+        """Where the motor commands first leave the predicted ones: step, expected, got. Nothing: nowhere."""
+        got, expected = np.array(self.motors), np.array(predicted.motors)
+        if len(got) != len(expected):
+            return f"{len(got)} steps, expected {len(expected)}"
+        bad = ~(np.abs(got - expected) <= tolerance).all(axis=1)  # a NaN is bad, too
+        k = int(bad.argmax())
+        at = f"step {k} ({k / self.scenario.rate_hz:g} s) of {self.scenario.name}"
+        return f"{at}: expected motors {expected[k]}, got {got[k]}" if bad.any() else ""
+
     @property
     def hover_error_m(self) -> float:
         """Mean distance over the last two seconds."""
@@ -135,22 +145,41 @@ class FaultyChip(Chip):
 
     def step(self, sensed: Array) -> Array:
         self.time_us += self._period_us
-        link, t_s = self.target.link, (self.time_us - self._start_us) * 1e-6
+        t_s = (self.time_us - self._start_us) * 1e-6
         told = self.injector.sense(t_s, sensed)
         wire = self.injector.carry(t_s, told, self._pack)
         failure = self.injector.power(t_s)
-        if failure == "brown_out":
-            link.write(self.injector.cut(wire or b"\0"))
-        if failure:
-            self.target.power_cycle()
-            self.target.lock_step()
-            self.watch.restarted()
+        if failure in ("power", "brown_out"):
+            self._lose_power(wire if failure == "brown_out" else b"")
         else:
-            link.write(wire + b"\0")  # a frame cut short must not swallow the tick
+            self.target.link.write(wire + b"\0")  # a frame cut short must not swallow what follows
             self.watch.sent(wire + b"\0")
+        if failure == "reset":
+            self._ask_for_a_reset()
         control = self.target.tick(self.time_us)
-        self.broken += self.watch.check(control, link.sequence)
+        self.broken += self.watch.check(control, self.target.link.sequence)
         return self._took(control)
+
+    def _lose_power(self, under_way: bytes) -> None:
+        if under_way:
+            self.target.link.write(self.injector.cut(under_way))
+        self.target.power_cycle()
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self.injector.forget()
+        self.target.lock_step()
+        self.watch.restarted()
+
+    def _ask_for_a_reset(self) -> None:
+        """With motors on it must be refused; with motors off the chip restarts."""
+        restarted = self.target.ask_for_a_reset()
+        if restarted == self.watch.motors_on:
+            self.broken.append(
+                f"at {self.time_us} us: reset {'taken' if restarted else 'refused'} in {self.watch.state}"
+            )
+        if restarted:
+            self._begin_anew()
 
     def _pack(self, told: Array, age_us: int) -> bytes:
         return self.target.link.pack("step", **step_values(self.time_us - age_us, told))

@@ -124,12 +124,20 @@ class Target:
         self._reset()
         return self.identify()
 
+    def ask_for_a_reset(self) -> bool:
+        """Whether the chip has restarted; with motors on it refuses."""
+        number = self.link.send("reset")
+        answer = self.link.wait(lambda f: f.name == "boot" or f.sequence == number, "reset")
+        if answer.name != "boot":
+            return False
+        self.link.start_over()
+        return True
+
     def _reset(self) -> None:
         self.stop()  # a reset is refused while motors turn
         self._ask("hello")  # with motors off it begins a new numbering, whatever the chip has heard before
-        self.link.send("reset")
-        self.link.wait(lambda f: f.name == "boot", "reset")
-        self.link.start_over()
+        if not self.ask_for_a_reset():
+            raise TargetError("the chip refuses a reset with its motors off", self.link.transcript)
 
     def power_cycle(self) -> Any:
         """Take the power away and give it back where we can (an emulator); elsewhere, reset."""
