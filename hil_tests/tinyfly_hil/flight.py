@@ -61,9 +61,9 @@ class Flight:
         position = np.array(self.truth)[:, POSITION]
         return np.linalg.norm(position - self.reference[: len(position)], axis=1)
 
-    def differs(self, predicted: Flight, tolerance: float = 0.0) -> str:
+    def differs(self, predicted: list[Array], tolerance: float = 0.0) -> str:
         """Where the motor commands first leave the predicted ones: step, expected, got. Nothing: nowhere."""
-        got, expected = np.array(self.motors), np.array(predicted.motors)
+        got, expected = np.array(self.motors), np.array(predicted)
         if len(got) != len(expected):
             return f"{len(got)} steps, expected {len(expected)}"
         bad = ~(np.abs(got - expected) <= tolerance).all(axis=1)  # a NaN is bad, too
@@ -122,6 +122,25 @@ class Chip:
     def _took(self, control: Any) -> Array:
         self.controls.append(control)
         return control.motors
+
+
+class Beside:
+    """A pilot that is obeyed, and another that is told the same: ``commands`` are what it would have done.
+
+    As long as they are the pilot's, the other's flight is this very flight, and need not be flown.
+    """
+
+    def __init__(self, pilot: Pilot, other: Pilot):
+        self.pilot, self.other = pilot, other
+        self.commands: list[Array] = []
+
+    def take_off(self, scenario: Scenario, sensed: Array) -> Array:
+        self.commands.append(self.other.take_off(scenario, sensed))
+        return self.pilot.take_off(scenario, sensed)
+
+    def step(self, sensed: Array) -> Array:
+        self.commands.append(self.other.step(sensed))
+        return self.pilot.step(sensed)
 
 
 class FaultyChip(Chip):
