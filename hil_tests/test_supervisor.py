@@ -123,8 +123,8 @@ def test_one_bad_state_unsettles(target):
 def test_hours_without_a_state_make_nothing_fresh_again(target):
     target.lock_step()
     now = settle(target)
-    for _ in range(5):  # the microsecond clock wraps every 71 minutes
-        now += 2**31 - 1
+    for gap_us in (2**31 - 1, 2**31 - 1, 50_000, 2**31 - 1):  # the microsecond clock wraps every 71 minutes
+        now += gap_us
         control = target.tick(now & 0xFFFFFFFF)
         assert not control.flags & 1 << ENUMS["flag"]["fresh_state"]
         with pytest.raises(Refused) as refusal:
