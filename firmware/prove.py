@@ -170,9 +170,13 @@ def main() -> None:
     )
     options = parser.parse_args()
     if options.hil:
-        sys.exit(
-            0 if prove([lambda: killing(mutants.hil_suite(options.hil, options.port), options.named)]) else 1
-        )
+        from tinyfly.errors import UserError
+
+        try:
+            judge = mutants.hil_suite(options.hil, options.port)
+            sys.exit(0 if prove([lambda: killing(judge, options.named)]) else 1)
+        except UserError as e:
+            parser.exit(2, f"prove: {e}\n")
     tools = ("gcc", "clang", "clang-tidy", "cppcheck", "gcovr", "arm-none-eabi-gcc")
     packages = "gcc clang clang-tidy cppcheck gcovr gcc-arm-none-eabi"
     if missing := [tool for tool in tools if shutil.which(tool) is None]:

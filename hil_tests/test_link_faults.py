@@ -128,6 +128,17 @@ def test_every_damaged_frame_is_counted(target):
     assert found == {"bad_crc": 1, "bad_version": 1, "bad_frame": 1}
 
 
+def test_frames_numbered_around_the_end_are_neither_old_nor_missed(target):
+    target.link.start_over(after=65_530)  # 11 minutes of a flight
+    target.identify()
+    before = target.stats()
+    for _ in range(10):
+        target.lock_step()
+    after = target.stats()
+    assert target.link.sequence == 8
+    assert (after.sequence_gaps, after.duplicates) == (before.sequence_gaps, before.duplicates)
+
+
 def test_no_frame_is_lost_in_a_clean_flight(target):
     fly(HOVER, Chip(target))
     stats = target.stats()

@@ -193,13 +193,14 @@ static bool is_newer(tf_app_t *app, const tf_frame_t *frame)
 {
     const bool anew = frame->type == TF_MSG_HELLO && !tf_controller_motors_on(&app->controller);
     const uint16_t ahead = (uint16_t)(frame->sequence - app->last_sequence);
+    const bool wrapped = frame->sequence < app->last_sequence && frame->sequence != 0u; /* nobody sends a 0 */
 
     if (app->heard && !anew) {
         if (ahead == 0u || ahead >= 0x8000u) {
             app->stats.duplicates++;
             return false;
         }
-        app->stats.sequence_gaps += ahead - 1u;
+        app->stats.sequence_gaps += ahead - 1u - wrapped;
     }
     app->heard = true;
     app->last_sequence = frame->sequence;

@@ -71,8 +71,11 @@ def core_tests(mutant: Mutant, firmware: Path) -> str:
 
 def hil_suite(policy: Path, port: str) -> Judge:
     """The suite of ``tinyfly hil`` as judge, over ``port`` (an emulator's) with a policy that flies."""
+    from tinyfly.policy import Policy
     from tinyfly_hil.build import lock, pio
     from tinyfly_hil.target import EMULATORS
+
+    Policy.load(policy)
 
     def judge(mutant: Mutant, firmware: Path) -> str:
         with lock():

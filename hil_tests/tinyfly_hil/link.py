@@ -74,9 +74,9 @@ class Link:
         if self.tap:
             self.tap(b"", [])
 
-    def start_over(self) -> None:
-        """The chip has booted: it remembers no sequence number, so ours begin again at 1."""
-        self._sequence = 0
+    def start_over(self, after: int = 0) -> None:
+        """The chip has booted: it remembers no sequence number, so ours begin again at 1 (or after another)."""
+        self._sequence = after
 
     def close(self) -> None:
         """Give the port back."""

@@ -98,6 +98,15 @@ def test_a_host_that_starts_again_may_number_from_one_while_motors_are_off(app):
     assert reason(app.setpoint()) == "none"
 
 
+@pytest.mark.parametrize(("numbers", "gaps"), [([65_535, 1], 0), ([65_534, 2], 2), ([65_535, 0, 1], 0)])
+def test_the_numbering_goes_on_after_65535_with_1(app, numbers, gaps):
+    app.ask("hello", sequence=numbers[0])
+    for number in numbers[1:]:
+        assert reason(app.setpoint(sequence=number)) == "none"
+    stats = app.ask("get_stats", sequence=numbers[-1] + 1)
+    assert (stats.sequence_gaps, stats.duplicates) == (gaps, 0)
+
+
 def test_a_hello_in_flight_does_not_reopen_old_numbers(app):
     app.take_off()
     old = app.sequence - 10
