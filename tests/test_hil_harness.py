@@ -249,7 +249,9 @@ def test_a_chip_that_falls_silent_in_a_campaign_is_a_failure_and_gets_its_power_
 
     monkeypatch.setattr(campaign, "attempt", silent_once)
     monkeypatch.setattr(campaign, "cores", lambda: 1)
-    found = campaign.run(policy_path, "host", 2).to_json()
+    told = []
+    found = campaign.run(policy_path, "host", 2, on_failure=told.append).to_json()
+    assert [failure.seed for failure in told] == [0]
     assert found["ends"] == {"lost (no answer)": 1, "flying (none)": 1}
     assert found["failures"][0]["broken"] == ["silence", "it did not happen again"]
 

@@ -75,7 +75,7 @@ class Link:
             self.tap(b"", [])
 
     def start_over(self, after: int = 0) -> None:
-        """The chip has booted: it remembers no sequence number, so ours begin again at 1 (or after another)."""
+        """The chip has booted and remembers no sequence number: ours begin again at 1, or after another."""
         self._sequence = after
 
     def close(self) -> None:

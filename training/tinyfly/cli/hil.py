@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from tinyfly.cli.options import Json, PolicyFile, Result, count, millimetres
-from tinyfly.console import progress, show_table
+from tinyfly.console import progress, say, show_table
 from tinyfly.errors import UserError
 
 
@@ -89,7 +89,14 @@ class Hil:
         from tinyfly_hil import campaign
 
         with progress("campaign", every_s=30.0) as report:
-            found = campaign.run(self.policy, self.port, self.campaign, self.seed, report).to_json()
+            found = campaign.run(
+                self.policy,
+                self.port,
+                self.campaign,
+                self.seed,
+                report,
+                lambda failure: say(f"{failure.broken[0]}\n  {failure.command}"),
+            ).to_json()
         return {"target": self.port, **found, "failed": len(found["failures"])}
 
     def _free_run(self) -> Result:
