@@ -128,6 +128,11 @@ def test_a_chip_that_stops_answering_is_reported_with_its_last_frames(policy, po
     assert error.value.transcript[-1].startswith("< identity #60000")
 
 
+def test_a_busy_machine_has_as_long_to_write_as_the_chip_to_answer(policy_path):
+    with open_target("host", policy_path) as mine:
+        assert mine.link._port.write_timeout == mine.link.answer_s == emulator.ANSWER_S
+
+
 def test_a_real_build_of_another_policy_is_refused(policy, policy_path, tmp_path):
     *inner, last = policy.layers
     layers = (*inner, Layer(last.weight, -last.bias))

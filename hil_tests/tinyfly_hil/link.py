@@ -54,8 +54,9 @@ class Link:
         self._sequence = 0
         self._frames: deque[Frame] = deque()
         try:
+            # pyserial looks at the clock after a write that went well: on a busy machine 2 s may have passed.
             self._port = serial.serial_for_url(
-                url, baudrate=protocol.BAUD, timeout=0, write_timeout=ANSWER_S, do_not_open=True
+                url, baudrate=protocol.BAUD, timeout=0, write_timeout=self.answer_s, do_not_open=True
             )
             self._port.reset_input_buffer = lambda: None  # socket:// would throw away a quick boot frame
             self._port.open()
