@@ -130,13 +130,14 @@ def fuzzing(folder: Path, executions: int) -> Iterator[Row]:
     )
 
 
-def killing() -> Iterator[Row]:
-    alive = 0
-    for mutant, lives in mutants.survivors():
-        say("ALIVE " if lives else "killed", mutant.what)
-        alive += lives
-    killed = len(mutants.MUTANTS) - alive
-    yield Row("mutants killed", str(killed), str(len(mutants.MUTANTS)), not alive)
+def killing(judge: mutants.Judge, named: str = "") -> Iterator[Row]:
+    """Each mutant beside the first test that noticed it."""
+    verdicts = []
+    for mutant, noticed in mutants.tried(judge, named):
+        say(f"{mutant.what:48}  {noticed or 'ALIVE'}")
+        verdicts.append(noticed)
+    alive = verdicts.count("")
+    yield Row("mutants killed", str(len(verdicts) - alive), str(len(verdicts)), not alive)
 
 
 def prove(rows: list[Callable[[], Iterator[Row]]]) -> bool:
@@ -157,9 +158,25 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="less fuzzing, no mutants")
     parser.add_argument("--executions", type=int, help="of the fuzzer (default 1,000,000; quick 50,000)")
     parser.add_argument(
+        "--hil",
+        type=Path,
+        metavar="POLICY",
+        help="only the mutants, with the suite of `tinyfly hil` as judge",
+    )
+    parser.add_argument("--port", default="host", choices=("host", "qemu"), help="where --hil flies them")
+    parser.add_argument("--named", default="", help="only mutants whose description holds this")
+    parser.add_argument(
         "--keep-corpus", action="store_true", help="put what the fuzzer found into firmware/fuzz/corpus"
     )
     options = parser.parse_args()
+    if options.hil:
+        from tinyfly.errors import UserError
+
+        try:
+            judge = mutants.hil_suite(options.hil, options.port)
+            sys.exit(0 if prove([lambda: killing(judge, options.named)]) else 1)
+        except UserError as e:
+            parser.exit(2, f"prove: {e}\n")
     tools = ("gcc", "clang", "clang-tidy", "cppcheck", "gcovr", "arm-none-eabi-gcc")
     packages = "gcc clang clang-tidy cppcheck gcovr gcc-arm-none-eabi"
     if missing := [tool for tool in tools if shutil.which(tool) is None]:
@@ -175,7 +192,7 @@ def main() -> None:
             lambda: coverage(shop),
         ]
         rows += [lambda: bombardment(states), lambda: fuzzing(fuzzed, executions)]
-        good = prove(rows if options.quick else [*rows, killing])
+        good = prove(rows if options.quick else [*rows, lambda: killing(mutants.core_tests, options.named)])
         if options.keep_corpus:
             from native import SLOW
 

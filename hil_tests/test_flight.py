@@ -1,9 +1,8 @@
 """Does the chip fly? The bound of every error is what the pure simulation predicts, plus margin."""
 
-import numpy as np
 import pytest
 
-from tinyfly_hil.flight import Chip, Twin, fly
+from tinyfly_hil.flight import Beside, Chip, Twin, fly
 from tinyfly_hil.world import Scenario, thrown
 
 MARGIN, MARGIN_M = 1.05, 0.002  # of the prediction, and on top: the chip's sines differ in the seventh digit
@@ -22,15 +21,23 @@ def flown(target, policy, kernel_of):
     return lambda scenario: (fly(scenario, Chip(target)), fly(scenario, Twin(policy, kernel_of(target).act)))
 
 
-def motors(flight):
-    return np.array(flight.motors)
+@pytest.fixture
+def as_predicted(target, policy, kernel_of):
+    """Flies a scenario whose prediction is exact: the chip's flight, once it is the twin's to the bit."""
+
+    def fly_it(scenario):
+        chip = Beside(Chip(target), Twin(policy, kernel_of(target).act))
+        flight = fly(scenario, chip)
+        assert not flight.differs(chip.commands)
+        return flight
+
+    return fly_it
 
 
-def test_a_thrown_start_ends_in_a_hover_as_predicted_to_the_bit(flown, figure):
-    flight, prediction = flown(thrown(0, name="thrown"))
+def test_a_thrown_start_ends_in_a_hover_as_predicted_to_the_bit(as_predicted, figure):
+    flight = as_predicted(thrown(0, name="thrown"))
     figure("hover_error_m", flight.hover_error_m)
     assert flight.hover_error_m < HOVER_M
-    assert (motors(flight) == motors(prediction)).all()
 
 
 def test_a_figure_eight_made_on_the_chip_is_followed_as_predicted(flown, figure):
@@ -38,7 +45,7 @@ def test_a_figure_eight_made_on_the_chip_is_followed_as_predicted(flown, figure)
     figure("figure_eight_rmse_m", flight.rmse_m)
     assert flight.rmse_m < TRACKING_M
     assert flight.rmse_m < MARGIN * prediction.rmse_m + MARGIN_M
-    assert np.abs(motors(flight) - motors(prediction)).max() < 1e-3
+    assert not flight.differs(prediction.motors, 1e-3)
 
 
 @pytest.mark.thorough
@@ -68,28 +75,25 @@ CONDITIONS = {
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("condition", CONDITIONS)
-def test_hover_under(flown, condition):
+def test_hover_under(as_predicted, condition):
     scenario = thrown(1, angle_deg=45, name=condition, **CONDITIONS[condition])
-    flight, prediction = flown(scenario)
-    assert (motors(flight) == motors(prediction)).all()
-    assert flight.hover_error_m < HOVER_M
+    assert as_predicted(scenario).hover_error_m < HOVER_M
 
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("batch", range(5))
-def test_fifty_throws_are_caught(target, flown, batch):
+def test_fifty_throws_are_caught(target, as_predicted, batch):
     for seed in range(10 * batch, 10 * batch + 10):
         target.restart()
-        flight, prediction = flown(thrown(100 + seed, duration_s=3.0))
-        assert (motors(flight) == motors(prediction)).all(), f"throw {100 + seed}"
+        flight = as_predicted(thrown(100 + seed, duration_s=3.0))
         assert flight.error_m[-1] < HOVER_M, f"throw {100 + seed}"
 
 
 @pytest.mark.parametrize("scenario", [thrown(2, duration_s=2.0), eight(5.5, 3.0)], ids=lambda s: s.name)
 def test_the_same_flight_on_the_host_build_is_identical_bit_for_bit(target, open_port, scenario):
     with open_port("host") as host:
-        elsewhere = fly(scenario, Chip(host))
-    assert (motors(fly(scenario, Chip(target))) == motors(elsewhere)).all()
+        chip = Beside(Chip(target), Chip(host))
+        assert not fly(scenario, chip).differs(chip.commands)
 
 
 @pytest.mark.thorough

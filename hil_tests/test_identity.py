@@ -2,9 +2,18 @@
 
 import pytest
 
+from tinyfly_hil.damage import flip
 from tinyfly_hil.protocol import name_of
 from tinyfly_hil.target import Refused
 from tinyfly_hil.world import LEVEL
+
+
+def state(body):
+    return name_of("state", body.state)
+
+
+def reason_of(body):
+    return name_of("reason", body.reason)
 
 
 def test_the_chip_carries_this_policy_and_contract(target, policy):
@@ -49,3 +58,28 @@ def test_an_arm_without_half_a_second_of_good_states_is_refused(target):
     with pytest.raises(Refused) as refusal:
         target.arm()
     assert refusal.value.reason == "link_not_settled"
+
+
+DAMAGES = {
+    "a bit of the weights": ("tf_policy_constants", 1000, 0, "policy_crc"),
+    "the last bit of a golden action": ("tf_golden_action", 0, 0, "golden_mismatch"),
+    "the network's inputs": ("layers", 0, 1, "contract_mismatch"),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGES)
+def test_an_image_with_a_damage_is_refused_and_stays_refused(target, open_port, tmp_path, what):
+    if target.build is None:
+        pytest.skip("flash on a board is not damaged for a test")
+    symbol, byte, bit, reason = DAMAGES[what]
+    image = flip(target.build.elf, symbol, byte, bit, tmp_path / "damaged.elf")
+    with open_port(target.with_image(image)) as damaged:
+        assert (state(damaged.identity), reason_of(damaged.identity)) == ("refused", reason)
+        for request in (damaged.arm, damaged.disarm):
+            with pytest.raises(Refused) as refusal:
+                request()
+            assert (refusal.value.reason, refusal.value.state) == (reason, "refused")
+        assert not damaged.tick(0).motors.any()
+        found = damaged.self_test()
+        assert (state(found), reason_of(found)) == ("refused", reason)
+        assert found.mismatches == (reason == "golden_mismatch")

@@ -3,7 +3,7 @@
 import pytest
 
 from tinyfly_hil import protocol
-from tinyfly_hil.faults import CHIP, LINK, Injector, parse
+from tinyfly_hil.faults import LINK, Injector, parse
 from tinyfly_hil.flight import Chip, FaultyChip, fly, lift
 from tinyfly_hil.protocol import name_of
 from tinyfly_hil.target import Refused
@@ -102,7 +102,13 @@ def test_the_supervisor_does_what_its_specification_says_under(target, faults):
     flown(target, faults)
 
 
-@pytest.mark.parametrize("kind", CHIP)
+def test_a_reset_asked_for_in_flight_is_refused_and_the_flight_goes_on(target):
+    flight, chip = flown(target, "reset@0.5s,reset@0.7s")
+    assert chip.watch.state == "flying"
+    assert flight.error_m[-1] < 0.2
+
+
+@pytest.mark.parametrize("kind", ["power", "brown_out"])
 def test_a_chip_that_lost_its_power_in_flight_stays_off(target, kind):
     _, chip = flown(target, f"{kind}@0.5s", Scenario("hover", 1.0))
     assert all(not c.motors.any() for c in chip.controls[50:])
@@ -120,6 +126,17 @@ def test_every_damaged_frame_is_counted(target):
     after = target.stats()
     found = {k: getattr(after, k) - getattr(before, k) for k in ("bad_crc", "bad_version", "bad_frame")}
     assert found == {"bad_crc": 1, "bad_version": 1, "bad_frame": 1}
+
+
+def test_frames_numbered_around_the_end_are_neither_old_nor_missed(target):
+    target.link.start_over(after=65_530)  # 11 minutes of a flight
+    target.identify()
+    before = target.stats()
+    for _ in range(10):
+        target.lock_step()
+    after = target.stats()
+    assert target.link.sequence == 8
+    assert (after.sequence_gaps, after.duplicates) == (before.sequence_gaps, before.duplicates)
 
 
 def test_no_frame_is_lost_in_a_clean_flight(target):

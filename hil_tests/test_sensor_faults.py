@@ -94,3 +94,40 @@ def test_a_bad_setpoint_is_refused_and_the_old_one_flown_on(target):
             target.setpoint(kind, values)
         assert refusal.value.reason == "bad_setpoint"
     assert name_of("state", target.step(control.time_us + 10_000, LEVEL).state) == "flying"
+
+
+# The largest that is believed, by row of a state; beyond it by a thousandth is not.
+SCALES = {1.0: "none", 1.001: "implausible_state"}
+LIMITS = {0: 100.0, 1: -100.0, 2: 100.0, 7: 30.0, 8: -30.0, 9: 30.0, 10: 60.0, 11: -60.0, 12: 60.0}
+
+
+@pytest.mark.thorough
+def test_every_number_is_believed_up_to_its_limit_and_not_beyond(target):
+    now = lift(target, HOVER, LEVEL).time_us
+    lengths = {0.949: "none", 1.048: "none", 0.948: "implausible_state", 1.05: "implausible_state"}
+    told = [(row, limit * k, fault) for row, limit in LIMITS.items() for k, fault in SCALES.items()]
+    told += [(row, length, fault) for row in range(3, 7) for length, fault in lengths.items()]
+    for row, value, fault in told:
+        state = LEVEL.copy()
+        state[3:7] = 0 if 3 <= row < 7 else LEVEL[3:7]
+        state[row] = value
+        control = target.step(now := now + 40_000, state)
+        assert name_of("reason", control.reason) == fault, f"{value:g} in row {row}"
+        assert name_of("state", control.state) == "flying"
+        target.step(now := now + 40_000, LEVEL)
+
+
+@pytest.mark.thorough
+def test_blind_it_levels_out_within_30_ms_and_sinks(target, policy):
+    """docs/safety.md, "Flying blind": the last command stands for 10 ms, its differences are gone at 30."""
+    now = lift(target, HOVER, LEVEL).time_us
+    tilted = LEVEL.copy()
+    tilted[3:7], tilted[10:] = (np.cos(0.1), np.sin(0.1), 0, 0), (1.0, -1.0, 0.5)
+    last = target.step(now := now + 10_000, tilted).motors
+    hover = 0.5 * (policy.contract.hover_action + 1)
+    for age_us in (1_000, 10_000, 20_000, 30_000, 60_000, 100_000, 300_000, 499_999):
+        motors = target.tick(now + age_us).motors
+        level = np.clip((age_us - 10_000) / 20_000, 0, 1)
+        sunk = np.clip((age_us - 100_000) / 400_000, 0, 1)
+        expected = (1 - level) * last + level * hover * (0.95 - 0.15 * sunk)
+        assert np.abs(motors - expected).max() < 1e-6, f"{age_us} us after the last state"

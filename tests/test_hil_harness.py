@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ from tinyfly.network import Layer
 from tinyfly.policy import Policy
 from tinyfly_hil import campaign, emulator, protocol, target
 from tinyfly_hil.bridge import serial_line
+from tinyfly_hil.build import is_ours
 from tinyfly_hil.link import TargetError
 from tinyfly_hil.protocol import Decoder, encode
 from tinyfly_hil.target import built_for, open_target
@@ -126,6 +128,11 @@ def test_a_chip_that_stops_answering_is_reported_with_its_last_frames(policy, po
     assert error.value.transcript[-1].startswith("< identity #60000")
 
 
+def test_a_busy_machine_has_as_long_to_write_as_the_chip_to_answer(policy_path):
+    with open_target("host", policy_path) as mine:
+        assert mine.link._port.write_timeout == mine.link.answer_s == emulator.ANSWER_S
+
+
 def test_a_real_build_of_another_policy_is_refused(policy, policy_path, tmp_path):
     *inner, last = policy.layers
     layers = (*inner, Layer(last.weight, -last.bias))
@@ -133,6 +140,25 @@ def test_a_real_build_of_another_policy_is_refused(policy, policy_path, tmp_path
     path = other.save(tmp_path / "other.policy")
     with emulator.host(built_for("host", path).elf) as running:
         assert f"(crc {other.crc32():08x}), not" in complaint(running.url, policy_path)
+
+
+def test_an_image_that_is_there_already_is_flown_as_it_is(policy_path, tmp_path):
+    image = shutil.copy(built_for("host", policy_path).elf, tmp_path / "mine")
+    with open_target(f"line:host:{image}", policy_path) as mine:
+        assert mine.build.elf == image
+        assert mine.with_image("other.elf") == "line:host:other.elf"
+    assert is_ours(image)
+
+
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [("missing.elf", "does not read (No such file"), ("text.elf", "not an ELF file"), ("mine", "runs ARM")],
+)
+def test_an_image_that_cannot_run_is_refused_by_name(policy_path, tmp_path, image, said):
+    (tmp_path / "text.elf").write_text("firmware")
+    shutil.copy(built_for("host", policy_path).elf, tmp_path / "mine")
+    assert said in complaint(f"qemu:{tmp_path / image}", policy_path)
+    assert is_ours(tmp_path / image) == (image == "mine")
 
 
 # ---------------------------------------------------------------- emulators end
@@ -228,7 +254,9 @@ def test_a_chip_that_falls_silent_in_a_campaign_is_a_failure_and_gets_its_power_
 
     monkeypatch.setattr(campaign, "attempt", silent_once)
     monkeypatch.setattr(campaign, "cores", lambda: 1)
-    found = campaign.run(policy_path, "host", 2).to_json()
+    told = []
+    found = campaign.run(policy_path, "host", 2, on_failure=told.append).to_json()
+    assert [failure.seed for failure in told] == [0]
     assert found["ends"] == {"lost (no answer)": 1, "flying (none)": 1}
     assert found["failures"][0]["broken"] == ["silence", "it did not happen again"]
 

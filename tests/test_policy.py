@@ -42,6 +42,14 @@ def test_the_exact_step_agrees_with_the_fast_one(policy):
     assert np.abs(policy.act(x) - policy.act_exact(x)).max() < 1e-5
 
 
+@pytest.mark.parametrize("columns", [1, 3, 8, 9])
+def test_the_exact_step_has_the_same_bits_however_many_fly(policy, columns):
+    x = 5 * np.random.default_rng(2).standard_normal((policy.contract.size, 72), dtype=np.float32)
+    x[:, 3], x[5, 4] = np.inf, np.nan
+    parts = [policy.act_exact(x[:, i : i + columns]) for i in range(0, 72, columns)]
+    np.testing.assert_array_equal(np.concatenate(parts, 1).view("u4"), policy.act_exact(x).view("u4"))
+
+
 def test_golden_vectors_are_finite_and_reach_the_extremes(policy):
     assert policy.golden_observation.shape[1] == GOLDEN_VECTORS
     assert np.isfinite(policy.golden_observation).all()

@@ -35,6 +35,8 @@ def _value(f):
     if f.type == "f32" and f.array:
         bits = st.lists(st.integers(0, 2**32 - 1), min_size=f.count or 0, max_size=f.count or 254)
         return bits.map(lambda b: np.array(b, "<u4").view("<f4"))
+    if f.type == "f32":
+        return st.floats(width=32, allow_nan=False)
     return st.integers(*_LIMITS[f.type])
 
 

@@ -49,12 +49,25 @@ void tf_app_send_control(const tf_app_t *app, uint16_t sequence)
     tf_app_send(app, TF_MSG_CONTROL, sequence, body, tf_encode_control(&app->control, body));
 }
 
+/* Free-running, a control step is due TF_TICK_US after the one before. */
+static void count_late(tf_app_t *app, uint32_t now_us)
+{
+    const uint32_t since_us = now_us - app->controller.now_us;
+
+    if (app->clock != TF_CLOCK_OWN || !tf_controller_motors_on(&app->controller) || since_us < TF_TICK_US)
+        return;
+    const uint32_t late_us = since_us - TF_TICK_US;
+    if (late_us > app->stats.late_us_max)
+        app->stats.late_us_max = late_us;
+    app->stats.late_steps += late_us >= TF_TICK_US;
+}
+
 void tf_app_step(tf_app_t *app, uint32_t now_us, const tf_state_t *state)
 {
     tf_controller_t *controller = &app->controller;
     tf_msg_control_t *control = &app->control;
+    count_late(app, now_us);
     const uint32_t before = app->port->cost();
-
     tf_controller_step(controller, now_us, state, control->motors);
     control->cost = app->port->cost() - before;
     control->time_us = now_us;

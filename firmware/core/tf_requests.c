@@ -146,6 +146,18 @@ static void on_infer(tf_app_t *app, const tf_frame_t *frame)
     tf_app_send(app, TF_MSG_INFERENCE, frame->sequence, body, tf_encode_inference(&found, body));
 }
 
+static void on_compensate(tf_app_t *app, const tf_frame_t *frame)
+{
+    tf_msg_compensate_t m;
+    uint8_t refusal = TF_REASON_BAD_REQUEST;
+
+    if (tf_decode_compensate(frame->body, frame->n, &m)) {
+        tf_controller_compensate(&app->controller, m.factor);
+        refusal = TF_REASON_NONE;
+    }
+    answer_status(app, frame, refusal);
+}
+
 static void on_reset(tf_app_t *app, const tf_frame_t *frame)
 {
     if (tf_controller_motors_on(&app->controller))
@@ -172,6 +184,7 @@ static const struct {
     {TF_MSG_INFER, false, on_infer},
     {TF_MSG_DISARM, false, on_disarm},
     {TF_MSG_RESET, false, on_reset},
+    {TF_MSG_COMPENSATE, false, on_compensate},
 };
 
 /* Is the frame younger than all before it? A duplicate, a replay or a straggler is not. With motors off a hello
@@ -180,13 +193,14 @@ static bool is_newer(tf_app_t *app, const tf_frame_t *frame)
 {
     const bool anew = frame->type == TF_MSG_HELLO && !tf_controller_motors_on(&app->controller);
     const uint16_t ahead = (uint16_t)(frame->sequence - app->last_sequence);
+    const bool wrapped = frame->sequence < app->last_sequence && frame->sequence != 0u; /* nobody sends a 0 */
 
     if (app->heard && !anew) {
         if (ahead == 0u || ahead >= 0x8000u) {
             app->stats.duplicates++;
             return false;
         }
-        app->stats.sequence_gaps += ahead - 1u;
+        app->stats.sequence_gaps += ahead - 1u - wrapped;
     }
     app->heard = true;
     app->last_sequence = frame->sequence;

@@ -49,8 +49,9 @@ static uint32_t body_bytes(uint8_t type)
         [TF_MSG_STEP] = TF_MSG_STEP_BYTES, [TF_MSG_SETPOINT] = TF_MSG_SETPOINT_BYTES,
         [TF_MSG_SET_CLOCK] = TF_MSG_SET_CLOCK_BYTES, [TF_MSG_TICK] = TF_MSG_TICK_BYTES,
         [TF_MSG_INFER] = 4u * TF_POLICY_INPUTS, [TF_MSG_RESET] = TF_MSG_RESET_BYTES,
+        [TF_MSG_COMPENSATE] = TF_MSG_COMPENSATE_BYTES,
     };
-    return type <= TF_MSG_RESET ? bytes[type] : 0u;
+    return type <= TF_MSG_COMPENSATE ? bytes[type] : 0u;
 }
 
 static void credentials(message_t *m)
@@ -121,7 +122,7 @@ static void insert(uint32_t at)
     memmove(message + at + 1, message + at, (count - at) * sizeof message[0]);
     count++;
     memset(&message[at], 0, sizeof message[at]);
-    message[at].type = (uint8_t)(draw(4) ? TF_MSG_STEP : 1u + draw(TF_MSG_RESET));
+    message[at].type = (uint8_t)(draw(4) ? TF_MSG_STEP : 1u + draw(TF_MSG_COMPENSATE));
     message[at].n = body_bytes(message[at].type);
     if (message[at].type == TF_MSG_STEP && draw(4))
         good_step(&message[at], at);

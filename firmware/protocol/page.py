@@ -21,8 +21,8 @@ A frame on the wire is
 - Little-endian throughout. `crc32` is zlib's (reflected 0xEDB88320), over everything before it.
 - COBS removes the zeros, so a zero always ends a frame and a receiver finds its feet at the next one.
 - A decoded frame is at most {max_frame} bytes, {overhead} of them around the body. {baud} baud, 8N1.
-- The host numbers its frames from 1; a reply carries the number of the frame it answers. Frames that answer
-  nothing (`boot`) carry 0.
+- The host numbers its frames from 1 to 65535, then from 1 again; a reply carries the number of the frame it
+  answers. Frames that answer nothing (`boot`) carry 0.
 - A receiver drops, and counts, what is not COBS, has the wrong CRC, another version, an unknown type
   or a body of the wrong length. CRC is integrity, not authenticity: see SECURITY.md.
 - Field types: `u8 u16 u32 u64 i32 f32` (IEEE 754), `TYPE[n]`, `char[n]` (zero padded), `f32[]` (the rest).

@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -86,6 +87,46 @@ def build(
     return _finished(kept, target, kernel, out)
 
 
+def given(elf: Path, target: str) -> Build:
+    """An image that somebody else has built, to be run as ``target``; UserError when it is not one for it."""
+    from elftools.common.exceptions import ELFError
+
+    machine = "ARM" if board(target)["build"]["compiler"] else platform.machine()
+    try:
+        found, sizes = _machine(elf), occupied(elf)
+    except (OSError, ELFError) as e:
+        reason = getattr(e, "strerror", None) or "not an ELF file"
+        raise UserError(
+            f"image {elf} does not read ({reason}): give firmware.elf, not firmware.bin"
+        ) from None
+    if found != machine:
+        raise UserError(f"image {elf} is for {found}, and {target} runs {machine}: build it for {target}")
+    return Build(target, elf.resolve(), *sizes)
+
+
+def is_ours(elf: Path) -> bool:
+    """Whether an image's firmware is the serial app of this project, not a Crazyflie's."""
+    from elftools.common.exceptions import ELFError
+    from elftools.elf.elffile import ELFFile
+    from elftools.elf.sections import SymbolTableSection
+
+    try:
+        with elf.open("rb") as f:
+            tables = [s for s in ELFFile(f).iter_sections() if isinstance(s, SymbolTableSection)]
+            return any(table.get_symbol_by_name("tf_app_init") for table in tables)
+    except (OSError, ELFError):
+        return False  # whoever opens it says why
+
+
+def _machine(elf: Path) -> str:
+    """The processor an ELF is for, by the name that ``platform.machine`` has for it."""
+    from elftools.elf.elffile import ELFFile
+
+    with elf.open("rb") as f:
+        name = ELFFile(f).get_machine_arch()
+    return {"x64": "x86_64", "AArch64": "aarch64"}.get(name, str(name))
+
+
 def occupied(elf: Path) -> tuple[int, int]:
     """(bytes of flash, bytes of RAM) that an ELF's sections occupy."""
     from elftools.elf.elffile import ELFFile
@@ -123,13 +164,19 @@ def _keep(elf: Path, kept: Path) -> None:
         shutil.rmtree(old.parent, ignore_errors=True)
 
 
-def pio(policy_path: Path, target: str, *arguments: str, kernel: str | None = None) -> Path:
-    """Run ``pio run`` for a policy; returns the image in its build folder. One at a time: see ``lock``."""
+def pio(
+    policy_path: Path, target: str, *arguments: str, kernel: str | None = None, firmware: Path | None = None
+) -> Path:
+    """Run ``pio run`` for a policy; returns the image in its build folder. One at a time: see ``lock``.
+
+    ``firmware``: another folder with core/ and ports/ than ours (the prover builds mutants).
+    """
     environment = os.environ | {
         "TINYFLY_POLICY": str(policy_path.resolve()),
         "TINYFLY_KERNEL": kernel or "",
         "PLATFORMIO_SETTING_ENABLE_TELEMETRY": "no",
         "PLATFORMIO_BUILD_DIR": str(BUILDING),
+        "PLATFORMIO_SRC_DIR": str(firmware or ROOT / "firmware"),
     }
     command = [sys.executable, "-m", "platformio", "run", "--silent", "-e", target, *arguments]
     try:

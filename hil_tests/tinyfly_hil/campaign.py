@@ -157,16 +157,20 @@ def run(
     count: int,
     seed: int = 0,
     progress: Callable[[float, dict[str, float]], None] | None = None,
+    on_failure: Callable[[Failure], None] | None = None,
 ) -> Campaign:
     """Fly ``count`` random fault sequences, seeds ``seed`` .. ``seed + count - 1``; emulators on every core.
 
-    A flight starts from a reset and depends on its seed alone: who flies it, and after what, plays no part.
+    ``on_failure`` hears of each as it is found: the rest may take hours. A flight starts from a reset and
+    depends on its seed alone: who flies it, and after what, plays no part.
     """
     campaign = Campaign()
     workers = min(cores(), count) if built_for(port, policy) else 1
     with _flights(policy, port, range(seed, seed + count), workers) as flights:
         for k, outcome, failure in flights:
             campaign.add(draw(k), outcome, failure)
+            if failure and on_failure:
+                on_failure(failure)
             if progress:
                 progress(campaign.flights / count, {"failures": float(len(campaign.failures))})
     return campaign

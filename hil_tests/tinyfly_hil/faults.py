@@ -50,6 +50,7 @@ SENSORS = {
 CHIP = {
     "power": ("", 1.0, 1.0, "the power fails and returns"),
     "brown_out": ("", 1.0, 1.0, "the power dips in the middle of a frame"),
+    "reset": ("", 1.0, 1.0, "somebody asks for a reset: refused while motors turn"),
 }
 KINDS = LINK | SENSORS | CHIP
 
@@ -183,9 +184,12 @@ class Injector:
         for i, f in enumerate(self.faults):
             if f.kind in CHIP and i not in self._done and f.active(t_s):
                 self._done.add(i)
-                self._waiting, self._late = [], b""  # what was under way is lost with the power
                 return f.kind
         return None
+
+    def forget(self) -> None:
+        """The chip has restarted: what was under way to it is lost."""
+        self._waiting, self._late = [], b""
 
     def cut(self, frame: bytes) -> bytes:
         """The part of a frame that still arrives when the power fails."""

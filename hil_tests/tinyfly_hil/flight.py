@@ -29,6 +29,7 @@ Array = NDArray[Any]
 
 HOLD_US = 20_000  # between states while the aircraft is held before take-off
 SETTLE_US = 520_000  # the chip wants half a second of good states before it arms
+STREAMED = ("reference", "velocity")  # set-points that grow stale when they are not renewed
 LAST_S = 2.0  # hover error: the mean over the last two seconds
 
 
@@ -59,6 +60,16 @@ class Flight:
         """(steps,) distance from the reference."""
         position = np.array(self.truth)[:, POSITION]
         return np.linalg.norm(position - self.reference[: len(position)], axis=1)
+
+    def differs(self, predicted: list[Array], tolerance: float = 0.0) -> str:
+        """Where the motor commands first leave the predicted ones: step, expected, got. Nothing: nowhere."""
+        got, expected = np.array(self.motors), np.array(predicted)
+        if len(got) != len(expected):
+            return f"{len(got)} steps, expected {len(expected)}"
+        bad = ~(np.abs(got - expected) <= tolerance).all(axis=1)  # a NaN is bad, too
+        k = int(bad.argmax())
+        at = f"step {k} ({k / self.scenario.rate_hz:g} s) of {self.scenario.name}"
+        return f"{at}: expected motors {expected[k]}, got {got[k]}" if bad.any() else ""
 
     @property
     def hover_error_m(self) -> float:
@@ -113,6 +124,25 @@ class Chip:
         return control.motors
 
 
+class Beside:
+    """A pilot that is obeyed, and another that is told the same: ``commands`` are what it would have done.
+
+    As long as they are the pilot's, the other's flight is this very flight, and need not be flown.
+    """
+
+    def __init__(self, pilot: Pilot, other: Pilot):
+        self.pilot, self.other = pilot, other
+        self.commands: list[Array] = []
+
+    def take_off(self, scenario: Scenario, sensed: Array) -> Array:
+        self.commands.append(self.other.take_off(scenario, sensed))
+        return self.pilot.take_off(scenario, sensed)
+
+    def step(self, sensed: Array) -> Array:
+        self.commands.append(self.other.step(sensed))
+        return self.pilot.step(sensed)
+
+
 class FaultyChip(Chip):
     """A target behind a faulty line, with faulty sensors and a faulty supply; watched at every step.
 
@@ -134,22 +164,41 @@ class FaultyChip(Chip):
 
     def step(self, sensed: Array) -> Array:
         self.time_us += self._period_us
-        link, t_s = self.target.link, (self.time_us - self._start_us) * 1e-6
+        t_s = (self.time_us - self._start_us) * 1e-6
         told = self.injector.sense(t_s, sensed)
         wire = self.injector.carry(t_s, told, self._pack)
         failure = self.injector.power(t_s)
-        if failure == "brown_out":
-            link.write(self.injector.cut(wire or b"\0"))
-        if failure:
-            self.target.power_cycle()
-            self.target.lock_step()
-            self.watch.restarted()
+        if failure in ("power", "brown_out"):
+            self._lose_power(wire if failure == "brown_out" else b"")
         else:
-            link.write(wire + b"\0")  # a frame cut short must not swallow the tick
+            self.target.link.write(wire + b"\0")  # a frame cut short must not swallow what follows
             self.watch.sent(wire + b"\0")
+        if failure == "reset":
+            self._ask_for_a_reset()
         control = self.target.tick(self.time_us)
-        self.broken += self.watch.check(control, link.sequence)
+        self.broken += self.watch.check(control, self.target.link.sequence)
         return self._took(control)
+
+    def _lose_power(self, under_way: bytes) -> None:
+        if under_way:
+            self.target.link.write(self.injector.cut(under_way))
+        self.target.power_cycle()
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self.injector.forget()
+        self.target.lock_step()
+        self.watch.restarted()
+
+    def _ask_for_a_reset(self) -> None:
+        """With motors on it must be refused; with motors off the chip restarts."""
+        restarted = self.target.ask_for_a_reset()
+        if restarted == self.watch.motors_on:
+            self.broken.append(
+                f"at {self.time_us} us: reset {'taken' if restarted else 'refused'} in {self.watch.state}"
+            )
+        if restarted:
+            self._begin_anew()
 
     def _pack(self, told: Array, age_us: int) -> bytes:
         return self.target.link.pack("step", **step_values(self.time_us - age_us, told))
@@ -165,6 +214,8 @@ def lift(target: Target, scenario: Scenario, sensed: Array, start_us: int = 0) -
     target.setpoint(scenario.kind, scenario.values)
     target.arm()
     for _ in range(100):
+        if scenario.kind in STREAMED:
+            target.setpoint(scenario.kind, scenario.values)
         control = target.step(now, sensed)
         if name_of("state", control.state) == "flying":
             return control
@@ -188,13 +239,15 @@ class Twin:
         flown = path(scenario.kind, scenario.values, sensed[POSITION])
         self._reference = sample(flown, times, self.policy.contract.preview_s)
         self._observer = Observer(self.policy.contract, 1)
-        self._k, self._period_us = -1, scenario.period_us
+        self._k, self._now_us, self._period_us = -1, -scenario.period_us, scenario.period_us
         return self.step(sensed)
 
-    def step(self, sensed: Array) -> Array:
+    def step(self, sensed: Array, dt_us: int | None = None) -> Array:
+        """``dt_us`` after the step before, a period when not given."""
         self._k += 1
-        reference = self._reference[self._k][:, None]
-        observation = self._observer.observe(self._k * self._period_us, sensed[:, None], reference)
+        self._now_us += self._period_us if dt_us is None else dt_us
+        reference = self._reference[min(self._k, len(self._reference) - 1)][:, None]
+        observation = self._observer.observe(self._now_us, sensed[:, None], reference)
         action = self._act(observation)
         self._observer.record(action)
         return ((action[:, 0] + np.float32(1)) * np.float32(0.5)).clip(0, 1)

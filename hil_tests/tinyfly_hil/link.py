@@ -6,7 +6,7 @@ import select
 import socket
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import serial
@@ -54,8 +54,9 @@ class Link:
         self._sequence = 0
         self._frames: deque[Frame] = deque()
         try:
+            # pyserial looks at the clock after a write that went well: on a busy machine 2 s may have passed.
             self._port = serial.serial_for_url(
-                url, baudrate=protocol.BAUD, timeout=0, write_timeout=ANSWER_S, do_not_open=True
+                url, baudrate=protocol.BAUD, timeout=0, write_timeout=self.answer_s, do_not_open=True
             )
             self._port.reset_input_buffer = lambda: None  # socket:// would throw away a quick boot frame
             self._port.open()
@@ -74,9 +75,9 @@ class Link:
         if self.tap:
             self.tap(b"", [])
 
-    def start_over(self) -> None:
-        """The chip has booted: it remembers no sequence number, so ours begin again at 1."""
-        self._sequence = 0
+    def start_over(self, after: int = 0) -> None:
+        """The chip has booted and remembers no sequence number: ours begin again at 1, or after another."""
+        self._sequence = after
 
     def close(self) -> None:
         """Give the port back."""
@@ -136,6 +137,16 @@ class Link:
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([self._fd], [], [], left)[0]:
                 raise TargetError(self._unanswered(what, deadline_s), self.transcript)
+            self._read()
+
+    def arrivals(self, until_s: float) -> Iterator[tuple[Frame, float]]:
+        """Every frame that comes until then, and when it came; both by time.monotonic."""
+        while True:
+            while self._frames:
+                yield self._frames.popleft(), time.monotonic()
+            left = until_s - time.monotonic()
+            if left <= 0 or not select.select([self._fd], [], [], left)[0]:
+                return
             self._read()
 
     def _read(self) -> None:

@@ -34,7 +34,7 @@ _LOCAL = {
     "identity": {"boot_nonce", "cost_unit", "cost_hz", "target", "firmware"},
     "control": {"cost"},
     "inference": {"cost"},
-    "stats": {"cost_max", "cost_min", "stack_bytes", "overruns"},
+    "stats": {"cost_max", "cost_min", "stack_bytes", "overruns", "late_steps", "late_us_max"},
 }
 
 # The 17 rows of tinyfly.state.

@@ -58,6 +58,11 @@ class Target:
         """The emulator's process, when there is one."""
         return self._source.pid if self._source else None
 
+    def with_image(self, image: Path) -> str:
+        """The port of a chip like this one that runs another image (emulators only)."""
+        line, name = ("line:" if self.port.startswith("line:") else ""), self.port.removeprefix("line:")
+        return f"{line}{name.partition(':')[0]}:{image}"
+
     def identify(self) -> Any:
         """Who are you? Returns the identity, and keeps it (a restarted chip has another nonce)."""
         self.identity = self._ask("hello")
@@ -75,6 +80,10 @@ class Target:
     def lock_step(self) -> Any:
         """Make the chip's clock follow the time_us of step and tick: simulated time waits for the chip."""
         return self._ask("set_clock", clock=ENUMS["clock"]["link"])
+
+    def free_run(self) -> Any:
+        """Give the chip its own clock back: time passes for it whether or not it hears anything."""
+        return self._ask("set_clock", clock=ENUMS["clock"]["own"])
 
     def step(self, time_us: int, sensed: ArrayLike) -> Any:
         """A state estimate (13,) as in tinyfly.state -> the motor commands for it."""
@@ -94,6 +103,10 @@ class Target:
         """Motors off now."""
         return self._ask("stop")
 
+    def compensate(self, factor: float) -> Any:
+        """Battery: rotor speed commands in flight times this (nominal voltage / measured), 0.8..1.25."""
+        return self._ask("compensate", factor=factor)
+
     def disarm(self) -> Any:
         """Leave stopped or failsafe for disarmed."""
         return self._ask("disarm")
@@ -111,12 +124,20 @@ class Target:
         self._reset()
         return self.identify()
 
+    def ask_for_a_reset(self) -> bool:
+        """Whether the chip has restarted; with motors on it refuses."""
+        number = self.link.send("reset")
+        answer = self.link.wait(lambda f: f.name == "boot" or f.sequence == number, "reset")
+        if answer.name != "boot":
+            return False
+        self.link.start_over()
+        return True
+
     def _reset(self) -> None:
         self.stop()  # a reset is refused while motors turn
         self._ask("hello")  # with motors off it begins a new numbering, whatever the chip has heard before
-        self.link.send("reset")
-        self.link.wait(lambda f: f.name == "boot", "reset")
-        self.link.start_over()
+        if not self.ask_for_a_reset():
+            raise TargetError("the chip refuses a reset with its motors off", self.link.transcript)
 
     def power_cycle(self) -> Any:
         """Take the power away and give it back where we can (an emulator); elsewhere, reset."""
@@ -167,20 +188,24 @@ EMULATORS: dict[str, tuple[str, Callable[[Path], Emulator]]] = {
 
 
 def built_for(port: str, policy: Path) -> Build | None:
-    """What runs behind an emulator's port (built if need be); None for a port that is not ours to start."""
-    name = port.removeprefix("line:")
+    """What runs behind an emulator's port: the image it names, or one built if need be.
+
+    None for a port that is not ours to start.
+    """
+    name, _, image = port.removeprefix("line:").partition(":")
     if name not in EMULATORS:
         return None
-    from tinyfly_hil.build import build
+    from tinyfly_hil import build
 
-    return build(policy, EMULATORS[name][0])
+    target = EMULATORS[name][0]
+    return build.given(Path(image), target) if image else build.build(policy, target)
 
 
 class Source:
     """Starts an emulator, ends the one before; ``line:`` puts an imitated serial line in between."""
 
     def __init__(self, port: str, build: Build, stack: ExitStack):
-        self._name = port.removeprefix("line:")
+        self._name = port.removeprefix("line:").partition(":")[0]
         self._slow = port.startswith("line:")
         self._build, self._stack = build, stack
 
@@ -199,8 +224,8 @@ def open_target(port: str, policy: Path) -> Iterator[Target]:
 
     Args:
         port: ``qemu`` or ``host`` (built and started here, ended on exit), ``line:qemu`` or ``line:host``
-            (the same behind an imitated serial line), ``auto`` (the only USB serial port), a device, or
-            ``socket://HOST:PORT``.
+            (the same behind an imitated serial line), any of these with an image that is there already
+            (``qemu:firmware.elf``), ``auto`` (the only USB serial port), a device, or ``socket://HOST:PORT``.
         policy: the policy file that must be on the chip.
 
     Raises:

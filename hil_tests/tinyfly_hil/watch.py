@@ -51,6 +51,11 @@ class Watch:
         self.state, self.reason = "disarmed", "none"
         self._decoder, self._sequence = Decoder(), None
 
+    @property
+    def motors_on(self) -> bool:
+        """Whether motors may turn."""
+        return self.state in MOTORS_ON
+
     def sent(self, wire: bytes) -> None:
         """These bytes went to the chip."""
         for frame in self._decoder.feed(wire):
@@ -68,7 +73,7 @@ class Watch:
         motors = np.asarray(control.motors)
         if not (np.isfinite(motors).all() and (motors >= 0).all() and (motors <= 1).all()):
             wrong.append(f"motors {motors} are not all in 0..1")
-        if self.state not in MOTORS_ON and motors.any():
+        if not self.motors_on and motors.any():
             wrong.append(f"motors {motors} turn in state {self.state}")
         return [f"at {control.time_us} us: {text}" for text in wrong]
 
@@ -81,7 +86,7 @@ class Watch:
 
     def _step(self, now_us: int, found: str) -> None:
         """One control step: ``found`` is the verdict on its state, empty when none came."""
-        if self.state not in MOTORS_ON:
+        if not self.motors_on:
             return
         if found not in ("", "none"):
             self._bad_us = [t for t in self._bad_us if now_us - t <= BAD_WINDOW_US] + [now_us]

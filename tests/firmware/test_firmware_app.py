@@ -98,6 +98,15 @@ def test_a_host_that_starts_again_may_number_from_one_while_motors_are_off(app):
     assert reason(app.setpoint()) == "none"
 
 
+@pytest.mark.parametrize(("numbers", "gaps"), [([65_535, 1], 0), ([65_534, 2], 2), ([65_535, 0, 1], 0)])
+def test_the_numbering_goes_on_after_65535_with_1(app, numbers, gaps):
+    app.ask("hello", sequence=numbers[0])
+    for number in numbers[1:]:
+        assert reason(app.setpoint(sequence=number)) == "none"
+    stats = app.ask("get_stats", sequence=numbers[-1] + 1)
+    assert (stats.sequence_gaps, stats.duplicates) == (gaps, 0)
+
+
 def test_a_hello_in_flight_does_not_reopen_old_numbers(app):
     app.take_off()
     old = app.sequence - 10
@@ -111,6 +120,14 @@ def test_what_is_not_for_flight_is_refused_in_flight(app, name, full_policy):
     values = {"set_clock": {"clock": OWN}, "infer": {"observation": np.zeros(full_policy.contract.size)}}
     assert reason(app.ask(name, **values.get(name, {}))) == "not_disarmed"
     assert app.controller.state == "flying"
+
+
+def test_the_battery_is_compensated_over_the_link(app):
+    now = app.take_off()
+    plain = app.step(now + 10 * MS).motors
+    assert reason(app.ask("compensate", factor=1.1)) == "none"
+    stronger = app.ask("tick", time_us=now + 10 * MS + 1).motors
+    np.testing.assert_array_equal(stronger, np.minimum(plain * np.float32(1.1), np.float32(1)))
 
 
 def test_reset_with_motors_off_reboots(app, library):
@@ -130,7 +147,15 @@ def test_inference_is_the_networks_bit_for_bit_even_on_any_bits(app, full_policy
 
 
 def test_a_request_of_the_wrong_size_or_kind_is_refused_by_name(app):
-    odd = [(0x03, b"short"), (0x06, b""), (0x07, b"\x09"), (0x0A, b"12345678"), (0x0A, b"123"), (0x7F, b"")]
+    odd = [
+        (0x03, b"short"),
+        (0x06, b""),
+        (0x07, b"\x09"),
+        (0x0A, b"12345678"),
+        (0x0A, b"123"),
+        (0x0D, b""),
+        (0x7F, b""),
+    ]
     for n, (kind, body) in enumerate(odd):
         (answer,) = app.wire(frame(kind, n + 1, body))
         assert (answer.name, reason(answer.body)) == ("status", "bad_request")

@@ -109,6 +109,44 @@ def test_on_its_own_clock_the_time_stamp_of_a_frozen_estimator_goes_stale(app):
     assert state(answer) == "degraded"
 
 
+def fly_on_its_own_clock(app):
+    """Settled, armed and warm without one late step; the time."""
+    app.setpoint()
+    armed = False
+    for now in range(0, 1201 * MS, MS):
+        app.poll(now)
+        if now % (10 * MS) == 0:
+            app.step(now + 1)
+        if now == 530 * MS:
+            armed = reason(app.arm()) == "none"
+    assert armed and app.controller.state == "flying"
+    return now
+
+
+def test_a_late_control_step_is_counted_on_its_own_clock_with_its_lateness(app):
+    now = fly_on_its_own_clock(app)
+    stats = app.ask("get_stats")
+    assert (stats.late_steps, stats.late_us_max) == (0, 0)
+    for gap_us, late_steps, late_us_max in [
+        (2500, 0, 500),
+        (3999, 0, 1999),
+        (4000, 1, 2000),
+        (2000, 1, 2000),
+    ]:
+        app.poll(now := now + 2 * MS)
+        app.poll(now := now + gap_us)
+        stats = app.ask("get_stats")
+        assert (stats.late_steps, stats.late_us_max) == (late_steps, late_us_max)
+
+
+def test_no_control_step_is_late_in_lock_step_or_with_motors_off(app):
+    app.poll(50 * MS)
+    now = app.take_off()
+    app.step(now + 90 * MS)
+    stats = app.ask("get_stats")
+    assert (stats.late_steps, stats.late_us_max) == (0, 0)
+
+
 def test_polling_with_nothing_to_do_says_so(library):
     app = App(library)
     assert not app.poll(1 * MS)

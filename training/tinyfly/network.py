@@ -16,6 +16,8 @@ from tinyfly.activation import tanh_exact
 
 Array = NDArray[np.float32]
 
+FEW = 8  # columns
+
 
 @dataclass(frozen=True, slots=True)
 class Layer:
@@ -38,8 +40,17 @@ def act_exact(layers: tuple[Layer, ...], observation: Array) -> Array:
     x = np.ascontiguousarray(observation, np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
         for layer in layers:
-            total = np.repeat(layer.bias[:, None], x.shape[1], axis=1)
-            for column, value in zip(layer.weight.T, x, strict=True):
-                total += column[:, None] * value
-            x = tanh_exact(total)
+            x = tanh_exact(_sum_in_order(layer, x))
     return x
+
+
+def _sum_in_order(layer: Layer, x: Array) -> Array:
+    if x.shape[1] <= FEW:  # a flight's one column: three calls instead of two an input
+        terms = np.empty((len(layer.bias), x.shape[1], len(x) + 1), np.float32)
+        terms[..., 0] = layer.bias[:, None]
+        np.multiply(layer.weight[:, None], x.T, out=terms[..., 1:])
+        return np.add.accumulate(terms, axis=-1)[..., -1]  # unlike a sum, it promises its order
+    total = np.repeat(layer.bias[:, None], x.shape[1], axis=1)
+    for column, value in zip(layer.weight.T, x, strict=True):
+        total += column[:, None] * value
+    return total

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from tinyfly.cli.options import Json, PolicyFile, Result, count, millimetres
-from tinyfly.console import progress, show_table
+from tinyfly.console import progress, say, show_table
 from tinyfly.errors import UserError
 
 
@@ -18,7 +18,7 @@ class Hil:
     port: str = "qemu"
     """qemu, host, line:qemu, auto, a device such as /dev/ttyUSB0, or socket://HOST:PORT"""
     image: Path | None = None
-    """fly a complete Crazyflie image (cf2.elf) in an ARM emulator instead; needs no port"""
+    """test this firmware.elf, or fly a complete Crazyflie image (cf2.elf) in an ARM emulator (no port)"""
     thorough: bool = False
     """also the tests with many flights: minutes instead of seconds"""
     select: str = ""
@@ -31,6 +31,8 @@ class Hil:
     """fly once with these faults, such as drop=0.05,delay=30ms,nan=0.1@1s..2s"""
     campaign: int = 0
     """fly this many random fault sequences; a failure is shrunk and its command printed"""
+    free_run: float = 0.0
+    """hover so many seconds in real time, the chip on its own clock; late answers at 500 Hz are failures"""
     seed: int = 0
     """random seed of --faults and --campaign"""
     replay: Path | None = None
@@ -44,6 +46,7 @@ class Hil:
             "--image": (self.image, self._fly_image),
             "--faults": (self.faults, self._fly_faults),
             "--campaign": (self.campaign, self._fly_campaign),
+            "--free-run": (self.free_run, self._free_run),
             "--replay": (self.replay, self._replay),
             "--watch": (self.watch, self._watch),
         }
@@ -68,9 +71,11 @@ class Hil:
 
     def _fly_image(self) -> Result:
         from tinyfly.policy import Policy
-        from tinyfly_hil import image
+        from tinyfly_hil import build, image
 
         assert self.image is not None
+        if build.is_ours(self.image):
+            return replace(self, port=f"{self.port}:{self.image}", image=None).run()
         return image.check(self.image, Policy.load(self.policy))
 
     def _fly_faults(self) -> Result:
@@ -84,8 +89,20 @@ class Hil:
         from tinyfly_hil import campaign
 
         with progress("campaign", every_s=30.0) as report:
-            found = campaign.run(self.policy, self.port, self.campaign, self.seed, report).to_json()
+            found = campaign.run(
+                self.policy,
+                self.port,
+                self.campaign,
+                self.seed,
+                report,
+                lambda failure: say(f"{failure.broken[0]}\n  {failure.command}"),
+            ).to_json()
         return {"target": self.port, **found, "failed": len(found["failures"])}
+
+    def _free_run(self) -> Result:
+        from tinyfly_hil import realtime
+
+        return realtime.measure(self.policy, self.port, self.free_run)
 
     def _replay(self) -> Result:
         from tinyfly_hil import log

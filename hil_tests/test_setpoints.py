@@ -1,0 +1,62 @@
+"""Is a set-point flown as it is meant? A failure here: the set-point's decoding, its clock, the paths."""
+
+import numpy as np
+import pytest
+
+from tinyfly_hil.flight import lift
+from tinyfly_hil.protocol import name_of
+from tinyfly_hil.world import LEVEL, Scenario
+
+pytestmark = pytest.mark.thorough
+
+
+def answers(target, kind, values, steps=30, start_us=0):
+    """(steps, 4) what a chip at rest in the origin is told to do about a set-point."""
+    control = lift(target, Scenario(kind, 1.0, kind, values), LEVEL, start_us)
+    motors = [control.motors]
+    for k in range(1, steps):
+        target.setpoint(kind, values)
+        motors.append(target.step(control.time_us + 10_000 * k, LEVEL).motors)
+    target.stop()
+    target.disarm()
+    return np.array(motors)
+
+
+def test_a_velocity_is_clipped_to_2_m_s_an_axis(target):
+    fast = answers(target, "velocity", (7.0, -3.0, 2.5))
+    clipped = answers(target, "velocity", (2.0, -2.0, 2.0), start_us=5_000_000)
+    slower = answers(target, "velocity", (1.9, -2.0, 2.0), start_us=10_000_000)
+    assert (fast == clipped).all() and not (fast == slower).all()
+
+
+def test_hover_is_the_position_where_the_flight_begins(target):
+    assert (answers(target, "hover", ()) == answers(target, "position", (0, 0, 0), start_us=5_000_000)).all()
+
+
+def test_a_reference_is_taken_whole_previews_too(target, policy):
+    still = answers(target, "reference", (0,) * 9)
+    assert (still == answers(target, "position", (0, 0, 0), start_us=5_000_000)).all()
+    seen = {c.name for c in policy.contract.channels}
+    used = [0, 3, 6] if "reference_acceleration" in seen else [0, 3]
+    used += (
+        [9 + 3 * k for k in range(len(policy.contract.preview_s))] if "acceleration_preview" in seen else []
+    )
+    for row in used:
+        values = [0.0] * 18
+        values[row] = 1.0
+        moved = answers(target, "reference", values, 2, start_us=5_000_000 * (2 + row))
+        assert (moved != still[:2]).any(), f"value {row} plays no part"
+
+
+@pytest.mark.parametrize("kind", ["velocity", "reference"])
+def test_what_has_to_be_renewed_and_is_not_degrades_at_100_ms_and_ends_at_500_ms(target, kind):
+    # It counts from its sending, before the warm-up: so it is renewed once in the air.
+    now = lift(target, Scenario("hover", 1.0), LEVEL).time_us
+    target.setpoint(kind, (0,) * 18)
+    seen = {}
+    for late_us in (90_000, 99_999, 100_000, 180_000, 260_000, 340_000, 420_000, 499_999, 500_000):
+        control = target.step(now + late_us, LEVEL)
+        seen[late_us] = name_of("state", control.state), name_of("reason", control.reason)
+    assert seen[99_999] == ("flying", "none")
+    assert seen[100_000] == seen[499_999] == ("degraded", "stale_setpoint")
+    assert seen[500_000] == ("failsafe", "stale_setpoint")
