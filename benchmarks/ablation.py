@@ -110,8 +110,9 @@ class ValueCritic(critic.CostateCritic):
         for cost in to_go[::-1]:
             cost += self.DISCOUNT * value
             value = cost
-        recorded = range(0, costates.shape[1] // r.n * trainer.RECORD_EVERY, trainer.RECORD_EVERY)
-        super().fit(features, to_go[recorded].reshape(1, -1))
+        times = costates.shape[1] // r.n
+        every = (r.steps - r.steps // 4) // times
+        super().fit(features, to_go[: every * times : every].reshape(1, -1))
 
 
 def main() -> None:

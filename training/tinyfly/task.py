@@ -81,8 +81,8 @@ WILD = Start(angle_deg=180.0, velocity_m_s=3.0, rate_rad_s=10.0, level=0.0)  # t
 
 # Where airframes have to be found out and references followed: more of everything, and small weights.
 THOROUGH = Recipe(
-    updates=270,
-    environments=192,
+    updates=260,
+    environments=160,
     horizon=(30, 70),
     rate=0.03,
     decay=0.3,
@@ -106,7 +106,7 @@ def paper(airframe: Airframe, budget_s: float | None = None) -> Task:
     if budget_s < 0.75:
         recipe = Recipe(updates=round(140 * budget_s), horizon=(20, 38), adjoint_limit=300.0)
     else:
-        recipe = Recipe(updates=round(92 * budget_s))
+        recipe = Recipe(updates=round(84 * budget_s))
     contract = paper_contract(hover_action=airframe.hover_action, thrust_curve=airframe.thrust_curve)
     loss = Loss(position=100.0, linear_m=0.1, attitude=2.0, velocity=0.5)
     return Task("paper", contract, Fixed(airframe), latency_s=0.022, loss=loss, recipe=recipe)
@@ -140,7 +140,7 @@ def tracking(airframe: Airframe) -> Task:
         latency_s=0.022,
         paths=Paths(acceleration_m_s2=12.0),
         loss=Loss(position=500.0, linear_m=0.1, velocity=0.1, change=0.5),
-        recipe=replace(THOROUGH, updates=250, environments=96, critic=False, width=64),
+        recipe=replace(THOROUGH, updates=250, environments=96, critic=False),
     )
 
 

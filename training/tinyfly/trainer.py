@@ -21,7 +21,7 @@ from tinyfly.policy import Policy
 from tinyfly.rollout import Rollout
 from tinyfly.task import Recipe, Task, make_task
 
-RECORD_EVERY = 8  # steps between the states whose costates the critic learns from
+LESSONS = 576  # about so many states an update teach the critic
 RAMP = 0.2  # share of the updates over which the critic's word comes to count
 WARM_UP = 3  # updates
 GRADIENT_LIMIT = 1.0  # norm
@@ -87,7 +87,8 @@ def optimise(task: Task, seed: int, progress: Report | None = None) -> tuple[Wei
     )
     optimizer = Muon(weights, r.momentum, r.decay)
     critic = CostateCritic(rollout, rng[2], r.critic_features) if r.critic else None
-    record = np.empty((1 + max(r.horizon) // RECORD_EVERY, *rollout.adjoint.all.shape), np.float32)
+    times = -(-LESSONS // r.environments)
+    costates = np.empty((times, *rollout.adjoint.all.shape), np.float32)
     env_steps = 0
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for update in range(r.updates):
@@ -100,13 +101,10 @@ def optimise(task: Task, seed: int, progress: Report | None = None) -> tuple[Wei
                 raise Diverged(f"most environments were lost at update {update + 1} of {r.updates}")
             if critic:
                 ramp = min(1.0, update / (r.updates * RAMP)) / (r.environments * steps)
-                recorded = range(0, steps - steps // 4, RECORD_EVERY)
-                costates = record[: len(recorded)]
-                gradient = rollout.reverse(
-                    steps, critic.predict(steps) * np.float32(ramp), costates, RECORD_EVERY
-                )
+                every = max(1, (steps - steps // 4) // times)
+                gradient = rollout.reverse(steps, critic.predict(steps) * np.float32(ramp), costates, every)
                 critic.fit(
-                    np.concatenate([critic.features(t) for t in recorded], 1),
+                    np.concatenate([critic.features(t) for t in range(0, every * times, every)], 1),
                     np.concatenate(list(costates), 1) * np.float32(r.environments * steps),
                 )
             else:
