@@ -111,7 +111,7 @@ class ValueCritic(critic.CostateCritic):
             cost += self.DISCOUNT * value
             value = cost
         times = costates.shape[1] // r.n
-        every = (r.steps - r.steps // 4) // times
+        every = -(-(r.steps - r.steps // 4) * r.n // trainer.LESSONS)
         super().fit(features, to_go[: every * times : every].reshape(1, -1))
 
 

@@ -31,7 +31,11 @@ def short(task, **changes):
 def rollout_of(task, n=16, steps=20, seed=0):
     rollout = Rollout(task, n, steps, np.random.default_rng(seed))
     weights = initial_weights(
-        np.random.default_rng(seed), rollout.actor.history, trainer.input_gain(rollout), 64, 0.3
+        np.random.default_rng(seed),
+        rollout.actor.history,
+        trainer.input_gain(rollout),
+        task.recipe.width,
+        0.3,
     )
     return rollout, weights
 

@@ -21,7 +21,7 @@ from tinyfly.policy import Policy
 from tinyfly.rollout import Rollout
 from tinyfly.task import Recipe, Task, make_task
 
-LESSONS = 576  # about so many states an update teach the critic
+LESSONS = 576  # at most about so many states an update teach the critic
 RAMP = 0.2  # share of the updates over which the critic's word comes to count
 WARM_UP = 3  # updates
 GRADIENT_LIMIT = 1.0  # norm
@@ -87,8 +87,9 @@ def optimise(task: Task, seed: int, progress: Report | None = None) -> tuple[Wei
     )
     optimizer = Muon(weights, r.momentum, r.decay)
     critic = CostateCritic(rollout, rng[2], r.critic_features) if r.critic else None
-    times = -(-LESSONS // r.environments)
-    costates = np.empty((times, *rollout.adjoint.all.shape), np.float32)
+    record = np.empty(
+        (1 + min(LESSONS // r.environments, max(r.horizon)), *rollout.adjoint.all.shape), np.float32
+    )
     env_steps = 0
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for update in range(r.updates):
@@ -101,10 +102,13 @@ def optimise(task: Task, seed: int, progress: Report | None = None) -> tuple[Wei
                 raise Diverged(f"most environments were lost at update {update + 1} of {r.updates}")
             if critic:
                 ramp = min(1.0, update / (r.updates * RAMP)) / (r.environments * steps)
-                every = max(1, (steps - steps // 4) // times)
+                early = steps - steps // 4  # what comes later says too little about the time beyond
+                every = -(-early * r.environments // LESSONS)
+                recorded = range(0, early, every)
+                costates = record[: len(recorded)]
                 gradient = rollout.reverse(steps, critic.predict(steps) * np.float32(ramp), costates, every)
                 critic.fit(
-                    np.concatenate([critic.features(t) for t in range(0, every * times, every)], 1),
+                    np.concatenate([critic.features(t) for t in recorded], 1),
                     np.concatenate(list(costates), 1) * np.float32(r.environments * steps),
                 )
             else:
