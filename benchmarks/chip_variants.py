@@ -48,9 +48,9 @@ def ours(policy: Policy, folder: Path) -> list[Path]:
     return [*(CORE / f"tf_{name}.c" for name in ("network", "kernel", "tanh")), data, bench]
 
 
-def int16(policy: Policy, folder: Path) -> list[Path]:
-    """16-bit integers; time does not depend on the scales, so those of the golden vectors serve."""
-    network = quantise(policy, policy.golden_observation[:, plausible(policy)])
+def integers(policy: Policy, folder: Path, weight_bits: int = 16) -> list[Path]:
+    """Time does not depend on the scales, so those of the golden vectors serve."""
+    network = quantise(policy, policy.golden_observation[:, plausible(policy)], weight_bits)
     for name, text in bundle(network, policy.contract.size).items():
         (folder / name).write_text(text)
     old = max(4 * (policy.contract.history_length - 1), 0)
@@ -64,6 +64,11 @@ def int16(policy: Policy, folder: Path) -> list[Path]:
         "{ tf_network_i16_finish(&policy_i16, bench_partial, OLD, bench_input + OLD, bench_action); }\n"
     )
     return [folder / "policy_i16.c", folder / "bench.c"]
+
+
+def int8(policy: Policy, folder: Path) -> list[Path]:
+    """int8 weights with a scale for each row, int16 inputs and activations."""
+    return integers(policy, folder, 8)
 
 
 def plain_loop(policy: Policy, folder: Path) -> list[Path]:
@@ -114,8 +119,10 @@ def variants(policy: Policy, checkout: Path | None) -> list[Variant]:
     found = [
         Variant("tinyfly, assembly", ours, (CORE,), timed=split, cpus=("M4F", "M7")),
         Variant("tinyfly, portable C", ours, (CORE,), "-O2 -DTF_PORTABLE_KERNEL", split),
-        Variant("tinyfly, int16 SMLAD", int16, timed=split, cpus=("M4F", "M7")),
-        Variant("tinyfly, int16 portable C", int16, flags="-O2 -DTF_PORTABLE_KERNEL", timed=split),
+        Variant("tinyfly, int16 SMLAD", integers, timed=split, cpus=("M4F", "M7")),
+        Variant("tinyfly, int8 weights, SMLAD", int8, timed=split, cpus=("M4F", "M7")),
+        Variant("tinyfly, int16 portable C", integers, flags="-O2 -DTF_PORTABLE_KERNEL", timed=split),
+        Variant("tinyfly, int8 weights, portable C", int8, flags="-O2 -DTF_PORTABLE_KERNEL", timed=split),
         Variant("plain loop -O3, tanhf", plain_loop, flags="-O3"),
     ]
     package = importlib.util.find_spec("emlearn")

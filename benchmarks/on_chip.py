@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import chip_gru
 import numpy as np
 from chip_variants import Variant, variants
 
@@ -26,7 +27,7 @@ from tinyfly.evaluate import fly_scenario
 from tinyfly.network import Layer
 from tinyfly.policy import Policy
 from tinyfly_export.cortex_m import Machine, build
-from tinyfly_export.cycles import DATA_MISS, LINE_BYTES, estimate
+from tinyfly_export.cycles import DATA_MISS, LINE_BYTES, Estimate, estimate
 from tinyfly_export.integer import quantise
 from tinyfly_export.proof import Array, plausible
 from tinyfly_export.recorded import record
@@ -43,20 +44,39 @@ def measure(policy: Policy, variant: Variant, cpu: str) -> list[tuple[str, ...]]
         elf = build(sources, [*variant.include, folder], folder / "bench.elf", cpu, variant.flags)
         machine = Machine(elf, cpu)
         error = None if variant.own_weights else largest_error(policy, machine, 24 if cpu == "M0" else 221)
-        size = [machine.sections.get(s, 0) for s in (".text", ".rodata", ".data", ".bss")]
         rows = []
         for function, label in variant.timed:
             result = "bench_partial" if function == "bench_prepare" else "bench_action"
             e = estimate(machine, machine.trace(function, result), cpu)
-            lo, hi = e.cycles_flash
-            cost = ("-", "-", "-")
-            if hi:
-                us = f"{lo / MHZ[cpu]:.0f}..{hi / MHZ[cpu]:.0f}"
-                cost = (_range(e.cycles), _range(e.cycles_flash) if cpu == "M4F" else "=", us)
-            memory = [f"{n:,}" for n in (size[0], size[1], size[2] + size[3], e.stack_bytes)]
-            shown = f"{error:.1e}" if function == "bench_step" and error is not None else ""
-            rows.append((variant.name + label, f"{e.instructions:,}", *cost, *memory, shown))
+            shown = error if function == "bench_step" else None
+            rows.append(_row(variant.name + label, machine, e, cpu, shown))
     return rows
+
+
+def measure_gru(cpu: str) -> list[tuple[str, ...]]:
+    """The recurrent network; its time does not depend on its hidden values, so nothing is compared twice."""
+    rows = []
+    for name, flags in chip_gru.FLAGS.items():
+        if name == "assembly" and cpu == "M0":
+            continue
+        with tempfile.TemporaryDirectory(prefix="tinyfly-") as folder:
+            machine, error = chip_gru.machine(Path(folder), cpu, flags)
+            for function, label in chip_gru.TIMED:
+                e = estimate(machine, machine.trace(function, "bench_input"), cpu)
+                shown = error if function == "bench_step" else None
+                rows.append(_row(f"tinyfly, {name}{label}", machine, e, cpu, shown))
+    return rows
+
+
+def _row(name: str, machine: Machine, e: Estimate, cpu: str, error: float | None) -> tuple[str, ...]:
+    lo, hi = e.cycles_flash
+    cost = ("-", "-", "-")
+    if hi:
+        us = f"{lo / MHZ[cpu]:.0f}..{hi / MHZ[cpu]:.0f}"
+        cost = (_range(e.cycles), _range(e.cycles_flash) if cpu == "M4F" else "=", us)
+    size = [machine.sections.get(s, 0) for s in (".text", ".rodata", ".data", ".bss")]
+    memory = [f"{n:,}" for n in (size[0], size[1], size[2] + size[3], e.stack_bytes)]
+    return (name, f"{e.instructions:,}", *cost, *memory, "" if error is None else f"{error:.1e}")
 
 
 def largest_error(policy: Policy, machine: Machine, vectors: int) -> float:
@@ -182,6 +202,9 @@ def main() -> None:
             show([*rows, lower_bound(policy)] if cpu == "M4F" else rows, args.markdown)
         if args.policies:
             fly(policy)
+    for cpu in args.cpu:
+        print(f"\n22-16-GRU 16-4 (RAPTOR's shape, 2,084 parameters), Cortex-{cpu} at {MHZ[cpu]} MHz\n")
+        show(measure_gru(cpu), args.markdown)
 
 
 if __name__ == "__main__":
