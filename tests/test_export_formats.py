@@ -18,12 +18,12 @@ from tinyfly.errors import UserError
 from tinyfly.observation import Observer
 from tinyfly.policy import Policy
 from tinyfly.state import SENSED
-from tinyfly_export.bundle import bundle
+from tinyfly_export.bundle import bundle, export_bundle
 from tinyfly_export.formats import FORMATS, export
 from tinyfly_export.proof import plausible, prove
 
 STATE_ONLY = Contract((Channel("position_error", 3), Channel("rotation", 9)), history_length=0)
-WIDTHS = st.lists(st.integers(1, 64), max_size=3).map(tuple)
+WIDTHS = st.lists(st.integers(1, 256), max_size=3).map(tuple)  # with the last: 1 to 4 layers
 
 
 def test_golden_vectors_that_a_flight_could_hold_are_most_of_them(policy: Policy) -> None:
@@ -84,7 +84,41 @@ def test_any_network_is_the_same_in_tflite_micro(widths: tuple[int, ...], contra
     assert files["policy.tflite"][4:8] == b"TFL3"
     files, (proof,) = export_tflite_int8(policy, policy.golden_observation[:, plausible(policy)])
     assert proof.max_error <= 0.2
-    assert len(files["policy_int8.tflite"]) < len(policy.layers[0].weight.tobytes()) + 16000
+    assert (
+        len(files["policy_int8.tflite"]) < policy.multiply_adds + 16 * sum(widths) + 16000
+    )  # a byte a weight
+
+
+@settings(max_examples=4, deadline=None)
+@given(widths=WIDTHS, contract=st.sampled_from([STATE_ONLY, paper_contract()]))
+def test_any_network_is_the_same_in_torch(widths: tuple[int, ...], contract: Contract) -> None:
+    pytest.importorskip("torch")
+    from tinyfly_export.torch import export_torch
+
+    _, (proof,) = export_torch(random_policy(contract, widths))
+    assert proof.max_error <= 1e-5
+
+
+@pytest.mark.parametrize("compiler", [c for c in ("gcc", "clang") if shutil.which(c)])
+@settings(max_examples=4, deadline=None)
+@given(widths=WIDTHS, contract=st.sampled_from([STATE_ONLY, paper_contract()]))
+def test_any_network_is_the_same_in_the_c_bundle(
+    compiler: str, widths: tuple[int, ...], contract: Contract
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CC", compiler)
+        _, (proof,) = export_bundle(random_policy(contract, widths))
+    assert (proof.runtime, proof.vectors, proof.max_error) == (compiler, 256, 0)
+
+
+def test_one_folder_that_cannot_be_written_leaves_none_written(
+    policy: Policy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tinyfly_export.formats.FORMATS", ("c", "c-int16"))
+    (tmp_path / "c-int16").write_text("in the way")
+    with pytest.raises(UserError, match="c-int16 cannot be written"):
+        export(policy, "all", tmp_path)
+    assert not list((tmp_path / "c").glob("*"))
 
 
 def test_tflite_as_a_c_array_is_the_file(policy: Policy) -> None:

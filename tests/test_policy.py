@@ -100,6 +100,18 @@ def test_a_safetensors_file_of_another_kind_is_refused(tmp_path):
         Policy.load(path)
 
 
+def test_a_layer_of_another_kind_is_refused_by_name(saved, tmp_path):
+    from safetensors import safe_open
+    from safetensors.numpy import load, save_file
+
+    with safe_open(saved, "numpy") as f:
+        metadata = f.metadata()
+    tensors = load(saved.read_bytes()) | {"gru\n0.weight": np.zeros((3, 3), np.float32)}
+    save_file(tensors, tmp_path / "p.policy", metadata)
+    with pytest.raises(UserError, match=r"no part of tinyfly knows: 'gru\\n0\.weight'$"):
+        Policy.load(tmp_path / "p.policy")
+
+
 def test_a_missing_file_says_how_to_make_one(tmp_path):
     with pytest.raises(UserError, match="tinyfly train"):
         Policy.load(tmp_path / "none.policy")

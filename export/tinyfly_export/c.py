@@ -118,14 +118,19 @@ def contract_numbers(contract: Contract) -> Array:
 
 def write_together(out: Path, files: dict[str, bytes]) -> list[Path]:
     """Write every file or none: all are complete beside their target before the first is renamed over it."""
+    folder = out
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        for folder in dict.fromkeys([*((out / name).parent for name in files), out]):
+            folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out, prefix=".tinyfly-") as staged:
             for name, data in files.items():
+                (Path(staged) / name).parent.mkdir(parents=True, exist_ok=True)
                 (Path(staged) / name).write_bytes(data)
             return [(Path(staged) / name).replace(out / name) for name in files]
     except OSError as e:
-        raise UserError(f"{out} cannot be written: {e.strerror}; choose another folder with --out") from None
+        raise UserError(
+            f"{folder} cannot be written: {e.strerror}; choose another folder with --out"
+        ) from None
 
 
 def data_header(

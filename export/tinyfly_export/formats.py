@@ -52,7 +52,9 @@ def export(policy: Policy, to: str, out: str | Path) -> list[Export]:
         _require(name)
     flights = _Flights(policy)
     proven = [(name, *_EXPORTERS[name](policy, flights)) for name in wanted]
-    return [Export(name, write_together(Path(out) / name, files), proofs) for name, files, proofs in proven]
+    together = {f"{name}/{file}": data for name, files, _ in proven for file, data in files.items()}
+    written = iter(write_together(Path(out), together))
+    return [Export(name, [next(written) for _ in files], proofs) for name, files, proofs in proven]
 
 
 def _c(policy: Policy, flights: _Flights) -> tuple[dict[str, bytes], list[Proof]]:

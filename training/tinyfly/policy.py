@@ -156,11 +156,16 @@ def _parse(path: Path, data: bytes) -> Policy:
         airframe, provenance = json.loads(metadata["airframe"]), json.loads(metadata["provenance"])
         count = sum(name.startswith("layer") and name.endswith(".weight") for name in tensors)
         layers = tuple(Layer(tensors[f"layer{i}.weight"], tensors[f"layer{i}.bias"]) for i in range(count))
-        golden = tensors["golden.observation"], tensors["golden.action"]
+        golden = tensors.pop("golden.observation"), tensors.pop("golden.action")
     except (KeyError, ValueError) as e:
         raise UserError(f"{path} is damaged: {e} is missing or does not read") from None
     except UserError as e:
         raise UserError(f"{path}: {e}") from None
+    unknown = set(tensors) - {f"layer{i}.{part}" for i in range(count) for part in ("weight", "bias")}
+    if unknown:  # a layer of another kind, without which this would be another network
+        raise UserError(
+            f"{path} holds what no part of tinyfly knows: {', '.join(map(repr, sorted(unknown)))}"
+        )
     try:
         _check_network(contract, layers)
     except UserError as e:
