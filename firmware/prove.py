@@ -84,7 +84,7 @@ def objects(shop: Workshop) -> Iterator[Row]:
 
 
 def coverage(shop: Workshop) -> Iterator[Row]:
-    """Of the core's tests alone. The integer and recurrent kernels have tests of their own, not counted here."""
+    """Of the core's tests alone. Integer and recurrent kernels have tests of their own, not counted here."""
     folder = shop.folder / "coverage"
     flags = {"TINYFLY_CORE_BUILD": str(folder), "TINYFLY_CORE_FLAGS": "--coverage -O0 -fno-sanitize=all"}
     os.environ |= flags
