@@ -276,3 +276,14 @@ def test_identified_crazyflies_accelerate_as_the_package_that_identified_them_sa
     corrected = spin.T.copy()
     corrected[0] += 2 * state[11] * spinning / airframe.inertia_kg_m2[0]
     np.testing.assert_allclose(change[ANGULAR_VELOCITY], corrected, rtol=2e-3, atol=5e-3)
+
+
+def test_a_width_with_spare_columns_flies_each_vehicle_as_a_width_without():
+    airframe, rng = Airframe.load("crazyflie"), np.random.default_rng(0)
+    state = np.zeros((17, 2048), np.float32)
+    state[3], state[7:13] = 1, rng.standard_normal((6, 2048))
+    command = rng.uniform(0, 1, (4, 2048)).astype(np.float32)
+    few = state[:, 24:].copy()
+    Dynamics(airframe, 2048, 0.01).step(state, command)
+    Dynamics(airframe, 2024, 0.01).step(few, command[:, 24:])
+    np.testing.assert_allclose(state[:, 24:], few, rtol=1e-5, atol=1e-6)
