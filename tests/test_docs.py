@@ -194,7 +194,7 @@ def test_reward_page_s_task_can_be_made() -> None:
         patch.setattr(task, "TASKS", dict(task.TASKS))
         exec(recipe, names)
         made = task.make_task("quiet", Airframe.load("crazyflie"))
-    assert (made.name, made.loss.change) == ("quiet", 40.0)
+    assert (made.name, made.loss.change) == ("quiet", 20.0)
 
 
 def test_airframe_page_s_example_flies(tmp_path: Path) -> None:
