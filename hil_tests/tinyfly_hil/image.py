@@ -25,7 +25,7 @@ Array = NDArray[Any]
 RATE_HZ = 1000
 COMMANDER, TARGET, FIGURE_EIGHT = 0, 1, 2  # tinyfly.mode
 SETTLE_S = 0.6  # the core wants half a second of good states
-WARM_UP_S = 0.52  # from enable until the policy flies
+WARM_UP_S = 0.52  # from enable until the policy flies, at most
 PERIOD_S = 5.5  # of the figure-eight, as everywhere
 
 
@@ -113,8 +113,12 @@ Judge = Callable[[str, bool], None]
 
 
 def _took_over(run: Run, mode: int) -> bool:
+    """Enable; True when the policy flies in time. A path's time begins then, so not a millisecond is flown more."""
     run.craft.enable(mode)
-    run.fly(WARM_UP_S)
+    for _ in range(round(WARM_UP_S * RATE_HZ)):
+        if run.craft.flying:
+            break
+        run.fly(1 / RATE_HZ)
     return run.craft.flying
 
 
