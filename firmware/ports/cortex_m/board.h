@@ -15,7 +15,7 @@ uint8_t board_cost_unit(void);      /* TF_COST_UNIT_* */
 uint32_t board_cost_hz(void);
 void board_send(const uint8_t *bytes, uint32_t n);
 void board_serial_irq(void);        /* interrupt TF_UART_IRQ: hands every byte to tf_main_receive */
-void board_sleep(void);             /* interrupts off: until one is pending, 1 ms at most */
+void board_sleep(const volatile bool *enough); /* interrupts off: until then, or an interrupt; 1 ms at most */
 bool board_watchdog_bit(void);      /* it was the watchdog that restarted us */
 void board_watchdog_start(void);
 void board_watchdog_kick(void);

@@ -2,6 +2,7 @@
 #ifndef CORTEX_M_H
 #define CORTEX_M_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define REG(address) (*(volatile uint32_t *)(address))
@@ -45,14 +46,20 @@ static inline void wait_for_interrupt(void)
     __asm volatile("dsb\n\twfi" ::: "memory");
 }
 
-/* Sleeps until an interrupt is pending or `ticks` of the core clock have passed. Interrupts must be off, so that
- * one that comes first is not slept through. SysTick runs only here: it never lands in a measured step. */
-static inline void systick_nap(uint32_t ticks)
+/* Sleeps until `*enough` or `ticks` of the core clock have passed; serves interrupts meanwhile. They must be off when
+ * it is called, so that one that comes first is not slept through. SysTick runs only here: it never lands in a
+ * measured step. It is started once a nap, not once a byte: an emulator pays dearly for every write to a timer. */
+static inline void systick_nap(uint32_t ticks, const volatile bool *enough)
 {
     SYST_RVR = ticks;
     SYST_CVR = 0;
-    SYST_CSR = 7u; /* core clock, interrupt, on */
-    wait_for_interrupt();
+    SYST_CSR = 7u;                                       /* core clock, interrupt, on */
+    while (!*enough && (SYST_CSR & 1u << 16) == 0u) {    /* counted to zero since last read */
+        wait_for_interrupt();
+        irq_on();
+        __asm volatile("isb"); /* what is pending is served here */
+        irq_off();
+    }
     SYST_CSR = 0;
     SCB_ICSR = 1u << 25; /* its interrupt has done its work by waking us */
 }

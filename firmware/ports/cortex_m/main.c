@@ -5,12 +5,13 @@
 #include "tf_app.h"
 
 static tf_app_t app;
-static volatile bool received;
+static volatile bool frame_ended;
 
 void tf_main_receive(uint8_t byte)
 {
     tf_app_receive(&app, byte);
-    received = true;
+    if (byte == 0u) /* COBS: the only zero of a frame is its end */
+        frame_ended = true;
 }
 
 static void reset(void)
@@ -23,8 +24,8 @@ static void idle(void)
 {
     board_watchdog_kick();
     irq_off();
-    if (!received)
-        board_sleep();
+    if (!frame_ended)
+        board_sleep(&frame_ended);
     irq_on();
 }
 
@@ -49,7 +50,7 @@ int main(void)
     irq_enable(TF_UART_IRQ);
     board_watchdog_start();
     for (;;) {
-        received = false;
+        frame_ended = false;
         if (!tf_app_poll(&app))
             idle();
     }

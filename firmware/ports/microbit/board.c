@@ -86,8 +86,9 @@ void board_serial_irq(void)
 
 /* The compare interrupt stays masked in the NVIC; pending is enough to wake (SEVONPEND plays no part: WFI needs an
  * enabled one, so it is enabled here and taken back before interrupts come on). */
-void board_sleep(void)
+void board_sleep(const volatile bool *enough)
 {
+    (void)enough; /* any interrupt ends it */
     TIMER_COMPARE1 = 0;
     TIMER_CC1 = board_time_us() + 1000u;
     TIMER_INTENSET = COMPARE1;

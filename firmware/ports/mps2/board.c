@@ -64,9 +64,9 @@ void board_serial_irq(void)
         tf_main_receive((uint8_t)UART_DATA);
 }
 
-void board_sleep(void)
+void board_sleep(const volatile bool *enough)
 {
-    systick_nap(CLOCK_HZ / 1000u);
+    systick_nap(CLOCK_HZ / 1000u, enough);
 }
 
 /* The emulated board has no watchdog and nothing random. */

@@ -182,7 +182,7 @@ void board_serial_irq(void)
         if ((status & USART_RXNE) != 0u)
             tf_main_receive(byte);
     }
-    while ((USART_SR & USART_TXE) != 0u && board.tail != board.head) {
+    while (board.tail != board.head && (USART_SR & USART_TXE) != 0u) {
         USART_DR = board.out[board.tail % OUT_BYTES];
         board.tail = board.tail + 1u;
     }
@@ -190,9 +190,9 @@ void board_serial_irq(void)
         USART_CR1 = USART_ON;
 }
 
-void board_sleep(void)
+void board_sleep(const volatile bool *enough)
 {
-    systick_nap(board.core_hz / 1000u);
+    systick_nap(board.core_hz / 1000u, enough);
 }
 
 bool board_watchdog_bit(void)
