@@ -113,7 +113,7 @@ Judge = Callable[[str, bool], None]
 
 
 def _took_over(run: Run, mode: int) -> bool:
-    """Enable; True when the policy flies in time. Not a millisecond more passes: a path's time begins then."""
+    """Enable; True when the policy flies in time. No more is flown: a path's time begins then."""
     run.craft.enable(mode)
     for _ in range(round(WARM_UP_S * RATE_HZ)):
         if run.craft.flying:
