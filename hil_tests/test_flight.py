@@ -89,7 +89,13 @@ def test_fifty_throws_are_caught(target, as_predicted, batch):
         assert flight.error_m[-1] < HOVER_M, f"throw {100 + seed}"
 
 
-@pytest.mark.parametrize("scenario", [thrown(2, duration_s=2.0), eight(5.5, 3.0)], ids=lambda s: s.name)
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        pytest.param(thrown(2, duration_s=2.0), id="throw"),
+        pytest.param(eight(5.5, 3.0), id="figure-eight", marks=pytest.mark.thorough),
+    ],
+)
 def test_the_same_flight_on_the_host_build_is_identical_bit_for_bit(target, open_port, scenario):
     with open_port("host") as host:
         chip = Beside(Chip(target), Chip(host))

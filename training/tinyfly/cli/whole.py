@@ -15,7 +15,7 @@ from tinyfly.cli.options import Json, Result
 from tinyfly.cli.policies import Evaluate, Train
 from tinyfly.console import progress, say, show_table
 
-EPISODES = 300
+EPISODES = 200
 
 
 @dataclass(frozen=True)
