@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ COMMANDS = ("fly", "train", "evaluate", "export", "build", "hil", "report", "fla
 
 def tinyfly(*args: str, cwd=None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "tinyfly.cli", *args],
+        [sys.executable, "-m", "tinyfly", *args],
         capture_output=True,
         text=True,
         cwd=cwd,
@@ -30,6 +31,23 @@ def test_every_command_explains_itself(command):
     p = tinyfly(command, "--help")
     assert p.returncode == 0
     assert "--json" in p.stdout
+
+
+def test_ctrl_c_while_it_still_imports_ends_it_without_a_traceback():
+    hasty = """
+import os, signal, sys
+class CtrlC:
+    def find_spec(self, name, path, target=None):
+        if name == "tinyfly.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, CtrlC())
+from tinyfly.__main__ import main
+main()
+"""
+    p = subprocess.run(
+        [sys.executable, "-c", hasty], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (p.returncode, p.stderr) == (-signal.SIGINT, "")
 
 
 def test_the_overview_names_every_command():

@@ -1,5 +1,0 @@
-"""`python -m tinyfly.cli` is `tinyfly`."""
-
-from tinyfly.cli import main
-
-main()
