@@ -11,6 +11,7 @@ import sys
 
 import numpy as np
 
+from tinyfly.evaluate import airframe_of
 from tinyfly.observation import Observer
 from tinyfly.policy import Policy
 from tinyfly.state import ANGULAR_VELOCITY, QUATERNION, VELOCITY
@@ -46,7 +47,7 @@ def fallback(kind: str, age_ms: float, safe: np.ndarray, hover: float) -> np.nda
 
 def fly(policy: Policy, scenario: Scenario, kind: str, begin_s: float, gap_ms: int) -> np.ndarray:
     """Tilt (deg), angular rate (rad/s) and climb (m/s) when the states return."""
-    world, observer = World(scenario), Observer(policy.contract, 1)
+    world, observer = World(scenario, airframe_of(policy)), Observer(policy.contract, 1)
     times = np.arange(scenario.steps) / RATE_HZ
     flown = path(scenario.kind, scenario.values, world.position)
     reference = sample(flown, times, policy.contract.preview_s)

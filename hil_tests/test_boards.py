@@ -6,6 +6,7 @@ Builds each; --port plays no part.
 import numpy as np
 import pytest
 
+from tinyfly.evaluate import airframe_of
 from tinyfly_hil import emulator
 from tinyfly_hil.build import board, build
 from tinyfly_hil.flight import Chip, fly
@@ -15,13 +16,13 @@ from tinyfly_hil.world import Scenario
 
 
 @pytest.fixture(params=["mps2_an500", "mps2_an385", "microbit"])
-def other(request, policy_path):
+def other(request, policy_path, policy):
     """A Cortex-M7, an M3, and an M0 with its integer kernel, booted."""
     built = build(policy_path, request.param)
     with emulator.qemu(built.elf, board(request.param)["emulator"]["machine"]) as running:
         link = Link(running.url, ours=True)
         link.wait(lambda frame: frame.name == "boot", "the boot frame", emulator.START_S)
-        yield Target(link, None, request.param, built)
+        yield Target(link, None, request.param, airframe_of(policy), built)
         link.close()
 
 

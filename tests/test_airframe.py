@@ -2,6 +2,7 @@
 
 import math
 import tomllib
+from dataclasses import replace
 from importlib import resources
 
 import numpy as np
@@ -111,3 +112,15 @@ def test_an_unknown_name_lists_the_known_ones_and_a_broken_file_says_so(tmp_path
 
 def _toml(value):
     return f"[{', '.join(map(_toml, value))}]" if isinstance(value, tuple) else repr(value)
+
+
+@pytest.mark.parametrize(
+    "rotors",
+    [
+        {"rotor_torque_sign": (-1, -1, 1, 1)},  # yaw comes with roll
+        {"rotor_position_m": ((0.03, 0, 0), (0.02, 0, 0), (-0.03, 0, 0), (-0.02, 0, 0))},  # in a row
+    ],
+)
+def test_rotors_that_cannot_turn_the_body_about_every_axis_are_refused(rotors):
+    with pytest.raises(UserError, match="all three axes"):
+        replace(Airframe.load("crazyflie"), **rotors)

@@ -2,10 +2,12 @@
 
 import os
 import subprocess
+from dataclasses import replace
 
 import pytest
 from policies import random_policy
 
+from tinyfly.airframe import Airframe
 from tinyfly.contract import paper_contract
 from tinyfly.errors import UserError
 from tinyfly_hil import build as module
@@ -68,6 +70,15 @@ def test_an_unknown_kernel_is_refused_with_the_known_ones(path):
 )
 def test_a_crazyflie_flies_the_most_exact_arithmetic_that_fits(widths, kernel):
     assert crazyflie.kernel_that_fits(random_policy(paper_contract(), widths)) == kernel
+
+
+def test_a_policy_for_motors_that_turn_the_other_way_stays_off_a_crazyflie(tmp_path):
+    usual = Airframe.load("crazyflie")
+    other = replace(usual, rotor_torque_sign=tuple(-s for s in usual.rotor_torque_sign))
+    policy = replace(random_policy(paper_contract()), airframe=other.to_dict())
+    with pytest.raises(UserError, match="motors in another order"):
+        crazyflie.stage(policy, tmp_path / "stage", "float32")
+    assert not (tmp_path / "stage").exists()
 
 
 def test_a_network_too_large_for_a_crazyflie_is_refused():

@@ -162,15 +162,28 @@ def torch_loss(torch, task, rollout, parameters):
     return loss / (STEPS * ENVIRONMENTS)
 
 
-def test_training_integrator_follows_rk4_through_half_a_second():
-    airframe = Airframe.load("crazyflie")
+USUAL = Airframe.load("crazyflie")
+X, Y = 0.03, 0.02
+CROSSED = ((X, Y, 0), (-X, -Y, 0), (X, -Y, 0), (-X, Y, 0))
+PLUS = ((X, 0, 0), (0, -Y, 0), (-X, 0, 0), (0, Y, 0))
+LAYOUTS = {
+    "as it is": USUAL,
+    "the other way": replace(USUAL, rotor_torque_sign=(1, -1, 1, -1)),
+    "another order": replace(USUAL, rotor_position_m=CROSSED, rotor_torque_sign=(1, 1, -1, -1)),
+    "plus": replace(USUAL, rotor_position_m=PLUS),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_training_integrator_follows_rk4_through_half_a_second(layout):
+    airframe = LAYOUTS[layout]
     task = replace(paper_task(), population=Fixed(airframe), wind=Wind(force=0, torque_m=0))
     rollout = Rollout(task, 64, 50, np.random.default_rng(2), np.float64)
     physics, truth = rollout.physics, Dynamics(airframe, 64, DT, np.float64)
     physics.push[:] = np.array([[0], [0], [-9.81 * DT]])
     state = true_states(rollout)
     rng = np.random.default_rng(0)
-    command = 0.5 + 0.01 * rng.standard_normal((4, 64))
+    command = 0.5 + 0.01 * rng.standard_normal((4, 64))  # held
     for t in range(50):
         physics.forward(t, command)
         truth.step(state, (command + 1) / 2)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tinyfly.airframe import Airframe
 from tinyfly_hil import realtime
 from tinyfly_hil.protocol import ENUMS, Frame, make_body
 from tinyfly_hil.world import Scenario
@@ -13,6 +14,8 @@ STATE = ENUMS["state"]
 
 class PunctualChip:
     """Answers every state ``delays[k]`` seconds after it was sent; settled at once, flying once armed."""
+
+    airframe = Airframe.load("crazyflie")
 
     def __init__(self, delays, monkeypatch):
         self.link, self.now_s, self.delays = self, 100.0, list(delays)

@@ -1,10 +1,12 @@
 """Training: reliable, repeatable, and saving only what flies."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tinyfly import airframe as airframes
 from tinyfly import task as tasks
 from tinyfly import trainer
 from tinyfly.actor import Weights, initial_weights
@@ -101,7 +103,7 @@ def test_a_retry_that_succeeds_is_recorded(monkeypatch):
     make, calls = tasks.make_task, []
     monkeypatch.setattr(trainer, "make_task", lambda *a: short(make(*a)))
 
-    def accept(task, weights, seed):
+    def accept(policy, airframe, seed):
         calls.append(seed)
         if len(calls) == 1:
             raise trainer.Diverged("made to fail")
@@ -112,19 +114,39 @@ def test_a_retry_that_succeeds_is_recorded(monkeypatch):
     assert policy.provenance["used_seed"] == 1_000_010
 
 
+def policy_of(task, weights):
+    return Policy.create(task.contract, trainer.layers(task, weights), CRAZYFLIE.to_dict(), {})
+
+
 def test_an_untrained_policy_is_not_accepted():
     task = tasks.paper(CRAZYFLIE)
     _, weights = rollout_of(task)
     with pytest.raises(trainer.Diverged, match="acceptance"):
-        trainer.accept(task, weights, 0)
+        trainer.accept(policy_of(task, weights), CRAZYFLIE, 0)
+
+
+def test_motors_in_another_order_turning_the_other_way_are_learnt_and_never_taken_for_the_usual(tmp_path):
+    shipped = Path(airframes.__file__).parent / "airframes" / "crazyflie.toml"
+    changed = ("rotor_position_m", "rotor_torque_sign")
+    lines = [line for line in shipped.read_text().splitlines() if not line.startswith(changed)]
+    order = [2, 0, 3, 1]
+    lines.append(f"rotor_position_m = {[list(CRAZYFLIE.rotor_position_m[i]) for i in order]}")
+    lines.append(f"rotor_torque_sign = {[-CRAZYFLIE.rotor_torque_sign[i] for i in order]}")
+    file = tmp_path / "other.toml"
+    file.write_text("\n".join(lines))
+    policy = trainer.train(trainer.Settings(task="paper", airframe=str(file), budget_s=0.5))
+    row = fly_scenario(policy, Airframe.load(file), "hover", episodes=100).row()
+    assert row["survival"] >= 0.99 and row["hover_error_m"] <= 0.06
+    with pytest.raises(trainer.Diverged, match="acceptance"):
+        trainer.accept(policy, CRAZYFLIE, 0)
 
 
 def test_nan_weights_are_not_accepted():
     task = tasks.paper(CRAZYFLIE)
     _, weights = rollout_of(task)
     weights.first[0, 0] = np.nan
-    with pytest.raises(trainer.Diverged):
-        trainer.accept(task, weights, 0)
+    with pytest.raises((trainer.Diverged, UserError)):
+        trainer.accept(policy_of(task, weights), CRAZYFLIE, 0)
 
 
 @pytest.mark.parametrize("poison", [np.nan, np.inf, 1e30])
@@ -197,7 +219,7 @@ def test_references_move_as_their_derivatives_say():
 
 
 def test_hover_action_of_a_population_carries_the_weight():
-    p = Ranges().sample(np.random.default_rng(0), 500)
+    p = Ranges(CRAZYFLIE.layout).sample(np.random.default_rng(0), 500)
     u, (c0, c1, c2) = (p.hover_action + 1) / 2, p.curve
     thrust = 4 * p.thrust * (c0 + c1 * u + c2 * u * u)
     able = p.thrust * 4 > GRAVITY_M_S2
@@ -209,7 +231,7 @@ def test_hover_action_of_a_population_carries_the_weight():
 
 @pytest.mark.parametrize("name", names())
 def test_the_training_ranges_hold_every_named_airframe(name):
-    p, r = Fixed(Airframe.load(name)).sample(np.random.default_rng(0), 1), Ranges()
+    p, r = Fixed(Airframe.load(name)).sample(np.random.default_rng(0), 1), Ranges(CRAZYFLIE.layout)
 
     def inside(value, bounds):
         return bounds[0] <= value <= bounds[1]

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tinyfly.airframe import Airframe
 from tinyfly.errors import UserError
+from tinyfly.evaluate import airframe_of
 from tinyfly.policy import Policy, write_atomically
 from tinyfly_hil.build import ROOT, Build, occupied
 from tinyfly_hil.tools import require
@@ -45,7 +46,17 @@ def kernel_that_fits(policy: Policy) -> str:
 
 
 def stage(policy: Policy, folder: Path, kernel_name: str) -> None:
-    """Lay out the app, the core and the policy as C in ``folder``; files that are the same stay untouched."""
+    """Lay out the app, the core and the policy as C in ``folder``; files that are the same stay untouched.
+
+    Raises:
+        UserError: the policy's motors are not where a Crazyflie has them, or turn the other way.
+    """
+    airframe = airframe_of(policy)
+    if _turning(airframe) != _turning(Airframe.load("crazyflie")):
+        raise UserError(
+            f"airframe {airframe.name} has its motors in another order than a Crazyflie, or turning the "
+            f"other way: fly this policy on its own vehicle, and train one for the Crazyflie"
+        )
     from tinyfly_export.c import export_c
     from tinyfly_export.kernels import kernel
 
@@ -59,7 +70,7 @@ def stage(policy: Policy, folder: Path, kernel_name: str) -> None:
     export_c(policy, fresh, golden=GOLDEN, kernel=kernel(policy, kernel_name))
     objects = OBJECTS.get(kernel_name, "tf_network_i16.o")
     write_atomically(fresh / "kernel.mk", f"tf_kernel := {objects}\n".encode())
-    write_atomically(fresh / "tf_airframe.h", _airframe_header(policy).encode())
+    write_atomically(fresh / "tf_airframe.h", _airframe_header(airframe).encode())
     generator = ROOT / "firmware" / "protocol" / "generate.py"
     subprocess.run([sys.executable, str(generator), str(fresh)], check=True, stdout=subprocess.DEVNULL)
     for path in fresh.iterdir():
@@ -109,9 +120,14 @@ def footprint() -> tuple[int, int]:
     return occupied(STAGE / "src" / "built-in.o")
 
 
-def _airframe_header(policy: Policy) -> str:
+def _turning(airframe: Airframe) -> list[list[bool]]:
+    """Which way each motor turns the body, axis by axis."""
+    return [[share > 0 for share in axis] for axis in airframe.layout]
+
+
+def _airframe_header(airframe: Airframe) -> str:
     """What the stock firmware needs beyond the contract: it wants thrust in newton."""
-    full_n = math.fsum(Airframe.from_dict(policy.airframe).thrust_n)
+    full_n = math.fsum(airframe.thrust_n)
     return (
         "#ifndef TF_AIRFRAME_H\n#define TF_AIRFRAME_H\n\n"
         f"#define TF_FULL_THRUST_N {full_n.hex()}f /* {full_n:.4f} N, one rotor at full speed */\n\n#endif\n"

@@ -14,6 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from tinyfly.airframe import Airframe
+from tinyfly.evaluate import airframe_of
 from tinyfly.observation import Observer
 from tinyfly.policy import Policy
 from tinyfly.state import POSITION
@@ -35,6 +37,11 @@ LAST_S = 2.0  # hover error: the mean over the last two seconds
 
 class Pilot(Protocol):
     """Whoever flies."""
+
+    @property
+    def airframe(self) -> Airframe:
+        """What it was made to fly."""
+        ...
 
     def take_off(self, scenario: Scenario, sensed: Array) -> Array:
         """Get ready while the aircraft is held at its start; the first motor commands (4,) of the flight."""
@@ -84,7 +91,7 @@ class Flight:
 
 def fly(scenario: Scenario, pilot: Pilot, note: Callable[[int, World], None] | None = None) -> Flight:
     """Fly a scenario to its end. Lock-step: simulated time waits for the pilot. ``note`` sees every step."""
-    world = World(scenario)
+    world = World(scenario, pilot.airframe)
     flight = Flight(scenario)
     times = np.arange(scenario.steps) / scenario.rate_hz
     flight.reference = path(scenario.kind, scenario.values, world.position).at(times)[0].T
@@ -105,6 +112,7 @@ class Chip:
 
     def __init__(self, target: Target):
         self.target = target
+        self.airframe = target.airframe
         self.controls: list[Any] = []  # the chip's answers, one per step
         self.time_us = 0
 
@@ -132,6 +140,7 @@ class Beside:
 
     def __init__(self, pilot: Pilot, other: Pilot):
         self.pilot, self.other = pilot, other
+        self.airframe = pilot.airframe
         self.commands: list[Array] = []
 
     def take_off(self, scenario: Scenario, sensed: Array) -> Array:
@@ -231,7 +240,7 @@ class Twin:
     """
 
     def __init__(self, policy: Policy, act: Callable[[Array], Array] | None = None):
-        self.policy = policy
+        self.policy, self.airframe = policy, airframe_of(policy)
         self._act = act or policy.act_exact
 
     def take_off(self, scenario: Scenario, sensed: Array) -> Array:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyfly.airframe import Airframe
 from tinyfly.errors import UserError
+from tinyfly.evaluate import airframe_of
 from tinyfly.policy import Policy
 from tinyfly.state import POSITION, QUATERNION
 from tinyfly_hil.build import occupied
@@ -53,7 +53,7 @@ class Run:
 
 def load(elf: Path, policy: Policy) -> Crazyflie:
     """An image, booted; UserError when it does not carry this policy."""
-    craft = Crazyflie(elf, Airframe.from_dict(policy.airframe))
+    craft = Crazyflie(elf, airframe_of(policy))
     if craft.policy_crc != policy.crc32():
         raise UserError(
             f"{elf} carries another policy (crc {craft.policy_crc:08x}, expected {policy.crc32():08x}): "
@@ -65,8 +65,8 @@ def load(elf: Path, policy: Policy) -> Crazyflie:
 def start(craft: Crazyflie, target: Array) -> Run:
     """The image booted anew and hovering on its PID, told to hold ``target`` (3,) m, ready to be enabled."""
     craft.restart()
-    name = craft.airframe.name
-    world = World(Scenario("image", 0.0, airframe=name, rate_hz=RATE_HZ, start=_at(target), noise=1.0))
+    hovering = Scenario("image", 0.0, rate_hz=RATE_HZ, start=_at(target), noise=1.0)
+    world = World(hovering, craft.airframe)
     craft.command(target)
     run = Run(craft, world)
     run.fly(SETTLE_S)

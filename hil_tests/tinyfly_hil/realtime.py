@@ -75,7 +75,7 @@ class _Wall:
 
 def fly_free(target: Target, scenario: Scenario) -> Punctuality:
     """Fly a scenario in real time, at its rate, on a freshly started chip; it is stopped at the end."""
-    world = World(scenario)
+    world = World(scenario, target.airframe)
     target.free_run()
     target.setpoint(scenario.kind, scenario.values)
     wall = _Wall(target, scenario.rate_hz)

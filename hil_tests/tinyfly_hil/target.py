@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinyfly.airframe import Airframe
 from tinyfly.errors import UserError
+from tinyfly.evaluate import airframe_of
 from tinyfly.policy import Policy
 from tinyfly.state import ANGULAR_VELOCITY, POSITION, QUATERNION, VELOCITY
 from tinyfly_hil import emulator
@@ -40,11 +42,18 @@ class Target:
     """
 
     def __init__(
-        self, link: Link, identity: Any, port: str, build: Build | None = None, source: Source | None = None
+        self,
+        link: Link,
+        identity: Any,
+        port: str,
+        airframe: Airframe,
+        build: Build | None = None,
+        source: Source | None = None,
     ):
         self.link = link
         self.identity = identity
         self.port = port
+        self.airframe = airframe  # that the policy was trained to fly
         self.build = build  # what runs here, when we built it
         self._source = source
 
@@ -232,6 +241,7 @@ def open_target(port: str, policy: Path) -> Iterator[Target]:
         UserError: within 3 s, when the port is missing, silent, foreign, or runs another policy.
     """
     expected = Policy.load(policy)
+    airframe = airframe_of(expected)
     built = built_for(port, policy)
     with ExitStack() as stack:
         if built is not None:
@@ -239,12 +249,12 @@ def open_target(port: str, policy: Path) -> Iterator[Target]:
             link = Link(source.start(), emulator.ANSWER_S, ours=True)
             stack.callback(link.close)
             link.wait(lambda f: f.name == "boot", "the boot frame")
-            target = Target(link, None, port, built, source)
+            target = Target(link, None, port, airframe, built, source)
             _check(target.identify(), expected, policy, port)
         else:
             link = Link(only_port() if port == "auto" else port)
             stack.callback(link.close)
-            target = Target(link, _first_hello(link), port)
+            target = Target(link, _first_hello(link), port, airframe)
             _check(target.identity, expected, policy, port)
             target.restart()
         yield target

@@ -36,7 +36,7 @@ class Scenario:
     values: tuple[float, ...] = (0.0, 0.0, 0.0)
     start: tuple[float, ...] = tuple(float(x) for x in LEVEL)
     rotor_speed: float | None = None  # at the start, fraction of full speed; that of hover when None
-    airframe: str = "crazyflie"
+    airframe: str = ""  # a name or TOML file; the pilot's own when empty
     mass_scale: float = 1.0
     force_n: tuple[float, float, float] = (0.0, 0.0, 0.0)  # world frame: wind, or a payload off to one side
     torque_nm: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -72,9 +72,11 @@ def thrown(seed: int, angle_deg: float = 90.0, name: str | None = None, **others
 class World:
     """A scenario, running."""
 
-    def __init__(self, scenario: Scenario):
+    def __init__(self, scenario: Scenario, airframe: Airframe):
+        """``airframe``: the pilot's own, flown unless the scenario names another."""
         self.scenario = scenario
-        airframe = Airframe.load(scenario.airframe)
+        if scenario.airframe:
+            airframe = Airframe.load(scenario.airframe)
         longest_us = LATENCY_US if scenario.latency_s else SUBSTEP_US
         self._substeps = max(1, round(scenario.period_us / longest_us))
         dt_s = scenario.period_us * 1e-6 / self._substeps

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import tomllib
+from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ MIN_THRUST_TO_WEIGHT = 1.15  # below, a small tilt already costs altitude: nothi
 _FOLDER = Path(__file__).parent / "airframes"
 
 Triple = tuple[float, float, float]
+Quadruple = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Airframe:
     mass_kg: float
     inertia_kg_m2: Triple  # about the body's axes
     rotor_position_m: tuple[Triple, Triple, Triple, Triple]  # M1..M4 from the centre of mass
-    rotor_torque_sign: tuple[float, float, float, float]  # reaction torque on the body about z
+    rotor_torque_sign: Quadruple  # reaction torque on the body about z
     rotor_speed_max_rad_s: float  # u = 1
     thrust_n: Triple  # one rotor: c0 + c1 u + c2 u^2
     torque_nm: Triple  # one rotor's reaction torque: c0 + c1 u + c2 u^2
@@ -133,6 +135,15 @@ class Airframe:
         return 1 / (self.rotor_fall_per_s[0] + 2 * self.rotor_fall_per_s[1] * self.hover_fraction)
 
     @property
+    def layout(self) -> tuple[Quadruple, Quadruple, Quadruple]:
+        """How each rotor M1..M4 turns the body about roll, pitch, yaw: its lever over the mean lever.
+
+        Roll torque is sum y_i f_i, pitch torque -sum x_i f_i, yaw torque sum s_i t_i; all +-1 for an X.
+        """
+        x, y, _ = zip(*self.rotor_position_m, strict=True)
+        return _of_mean_size(y), _of_mean_size([-e for e in x]), self.rotor_torque_sign
+
+    @property
     def thrust_curve(self) -> Triple:
         """Speed fraction u -> fraction of full thrust, as the contract carries it."""
         full = sum(self.thrust_n)
@@ -151,6 +162,12 @@ class Airframe:
 def names() -> list[str]:
     """The airframes that come with tinyfly."""
     return sorted(p.stem for p in _FOLDER.glob("*.toml"))
+
+
+def _of_mean_size(levers: Sequence[float]) -> Quadruple:
+    mean = sum(map(abs, levers)) / 4
+    a, b, c, d = (lever / mean for lever in levers)
+    return (a, b, c, d)
 
 
 def _scaled(c: Triple, factor: float) -> Triple:
@@ -189,6 +206,12 @@ def _check(a: Airframe) -> None:
         )
     if any(abs(s) != 1 for s in a.rotor_torque_sign) or sum(a.rotor_torque_sign) != 0:
         raise UserError(f"rotor_torque_sign {a.rotor_torque_sign}: expected two +1 and two -1")
+    x, y, _ = zip(*a.rotor_position_m, strict=True)
+    if not any(x) or not any(y) or abs(_independence(a.layout)) < 1e-3:
+        raise UserError(
+            f"rotor_position_m {a.rotor_position_m} with rotor_torque_sign {a.rotor_torque_sign}: "
+            f"rotors so placed cannot turn the body about all three axes"
+        )
     for key in ("thrust_n", "torque_nm"):
         c0, c1, c2 = getattr(a, key)
         if not (c0 >= 0 and c2 >= 0 and c0 + c1 + c2 > 0 and c1 + 2 * c2 > 0):
@@ -198,6 +221,21 @@ def _check(a: Airframe) -> None:
     for key in ("rotor_rise_per_s", "rotor_fall_per_s"):
         if sum(getattr(a, key)) < 1:
             raise UserError(f"{key} {getattr(a, key)}: slower than one per second; give 1 / time constant")
+
+
+def _independence(layout: tuple[Quadruple, Quadruple, Quadruple]) -> float:
+    """Determinant of total thrust and the three torques as functions of the four thrusts; 16 for an X."""
+    rows = [(1.0, 1.0, 1.0, 1.0), *layout]
+
+    def determinant(rows: Sequence[Sequence[float]]) -> float:
+        if len(rows) == 1:
+            return rows[0][0]
+        return sum(
+            (-1) ** k * rows[0][k] * determinant([[*r[:k], *r[k + 1 :]] for r in rows[1:]])
+            for k in range(len(rows))
+        )
+
+    return determinant(rows)
 
 
 def _check_numbers(key: str, value: Any, shape: tuple[int, ...], low: float, high: float) -> None:

@@ -28,8 +28,6 @@ Array = NDArray[np.floating]
 
 RATE, POSITION, VELOCITY, ROTATION = slice(0, 3), slice(3, 6), slice(6, 9), slice(9, 18)
 ROWS = 18
-# Thrusts of M1..M4 -> their sum, once for each axis of the velocity, then roll, pitch and yaw torque.
-MIXER = np.array([[1, 1, 1, 1]] * 3 + [[-1, -1, 1, 1], [-1, 1, 1, -1], [-1, 1, -1, 1]])
 
 
 class Physics:
@@ -60,7 +58,8 @@ class Physics:
         self.air = zeros(steps, 3, n)  # velocity gained from wind and drag
         self.felt = zeros(steps, 3, n)  # velocity gained but for gravity, body frame: an accelerometer's
         self.slope, self.lag = zeros(steps, 4, n), zeros(steps, 4, n)  # made by `prepare_reverse`
-        self.mixer = MIXER.astype(dtype)
+        # Thrusts of M1..M4 -> their sum, once for each axis of the velocity, then roll, pitch and yaw torque.
+        self.mixer = np.array([(1, 1, 1, 1)] * 3 + [*episodes.task.population.layout], dtype)
         self.mixer_t = np.ascontiguousarray(self.mixer.T)
         self._half_dt, self._quarter_dt = np.full((3, n), DT / 2, dtype), np.full((5, 3, n), DT / 4, dtype)
         self._zero, self._four, self._four_more, self._three = (

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyfly.airframe import GRAVITY_M_S2, Airframe
+from tinyfly.airframe import GRAVITY_M_S2, Airframe, Quadruple
 
 Array = NDArray[np.floating]
 Range = tuple[float, float]
@@ -19,10 +19,10 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Population:
-    """n quadrotors of the X layout; struct of arrays, (n,) unless noted. Full = at full rotor speed."""
+    """n quadrotors; struct of arrays, (n,) unless noted. Full = at full rotor speed."""
 
     thrust: Array  # full thrust of one rotor / mass, m/s^2
-    torque: Array  # (3, n) full torque of one rotor / inertia about roll, pitch, yaw, rad/s^2
+    torque: Array  # (3, n) full torque of one average rotor / inertia about roll, pitch, yaw, rad/s^2
     curve: Array  # (3, n) thrust fraction = c0 + c1 u + c2 u^2
     rise_s: Array  # rotor time constants
     fall_s: Array
@@ -43,8 +43,10 @@ class Ranges:
     """What is randomised in the `crazyflie` task: wide enough to hold seven named airframes with room around.
 
     Log-uniform where a scale is meant, uniform elsewhere. Mass multiplies after thrust/weight was drawn.
+    Motor order and turning directions are one airframe's.
     """
 
+    layout: tuple[Quadruple, Quadruple, Quadruple]  # see `Airframe.layout`
     thrust_to_weight: Range = (1.42, 2.4)
     mass: Range = (0.7, 1.3)  # the body's mass alone: inertia stays
     roll: Range = (165.0, 1250.0)  # torque / inertia, rad/s^2
@@ -84,6 +86,10 @@ class Fixed:
 
     airframe: Airframe
     mass: Range = (1.0, 1.0)
+
+    @property
+    def layout(self) -> tuple[Quadruple, Quadruple, Quadruple]:
+        return self.airframe.layout
 
     def sample(self, rng: np.random.Generator, n: int) -> Population:
         """n sisters."""
