@@ -7,6 +7,7 @@ for, and no faster than its largest.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -40,13 +41,15 @@ class Crazyflow:
                 f"plant crazyflow does not know the airframe {airframe.name}; it knows {', '.join(known)}"
             )
         freq = 500
-        self._sim = Sim(
-            n_worlds=n,
-            drone=Drone(airframe.name),
-            dynamics=Dynamics.first_principles,
-            control=Control.rotor_vel,
-            freq=freq,
-        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Attaching a spec")  # of its scene's file, which nobody saves
+            self._sim = Sim(
+                n_worlds=n,
+                drone=Drone(airframe.name),
+                dynamics=Dynamics.first_principles,
+                control=Control.rotor_vel,
+                freq=freq,
+            )
         self._steps = round(dt_s * freq)
         self._rpm = airframe.rotor_speed_max_rad_s * 60 / (2 * np.pi)
         params, nominal = self._sim.data.params, Airframe.load(airframe.name)
