@@ -244,6 +244,38 @@ def test_the_training_ranges_hold_every_named_airframe(name):
     assert inside(p.rise_s[0], r.rise_s) and inside(p.fall_s[0], r.fall_s) and inside(p.drag[0], r.drag)
 
 
+@pytest.mark.parametrize("name", names())
+def test_a_crazyflie_leaves_the_family_as_it_is(name):
+    airframe = Airframe.load(name)
+    assert Ranges.around(airframe) == Ranges(airframe.layout)
+
+
+def test_another_airframe_is_taken_into_the_family():
+    racer = replace(
+        CRAZYFLIE,
+        mass_kg=0.65,
+        inertia_kg_m2=(1.6e-3, 2.9e-3, 4.2e-3),
+        rotor_position_m=tuple((3 * x, 3 * y, 0.0) for x, y, _ in CRAZYFLIE.rotor_position_m),
+        thrust_n=(0.2, 0.5, 7.0),
+        torque_nm=(0.0, 0.0, 0.1),
+        rotor_rise_per_s=(40.0, 0.0),
+        drag_n_s_m=(0.5, 0.5, 0.5),
+    )
+    own, family = Fixed(racer).sample(np.random.default_rng(0), 1), Ranges.around(racer)
+    drawn = family.sample(np.random.default_rng(0), 4000)
+    for get in (
+        lambda p: p.thrust,
+        lambda p: p.torque[0],
+        lambda p: p.torque[1] / p.torque[0],
+        lambda p: p.torque[2] / p.torque[0],
+        lambda p: p.rise_s,
+        lambda p: p.fall_s,
+        lambda p: p.drag,
+        lambda p: p.curve[1],
+    ):
+        assert get(drawn).min() <= get(own)[0] <= get(drawn).max()
+
+
 def test_a_saved_policy_keeps_its_seed_recipe_and_steps(tmp_path, monkeypatch):
     make = tasks.make_task
     monkeypatch.setattr(trainer, "make_task", lambda *a: short(make(*a)))

@@ -6,7 +6,7 @@ accelerations. A policy trained over wide ranges of them flies airframes that it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +58,28 @@ class Ranges:
     c1: Range = (-0.12, 0.15)
     drag: Range = (-0.3, 0.55)  # below 0 counts as 0
     gyro: Range = (0.5, 0.95)
+    pitch: float = 1.0  # pitch over roll torque / inertia of the whole family, times the asymmetry
+
+    @staticmethod
+    def around(airframe: Airframe) -> Ranges:
+        """The family with this airframe in it: a range that it is outside of is stretched a tenth past it."""
+        r = Ranges(airframe.layout)
+        own = Fixed(airframe).sample(np.random.default_rng(0), 1)
+        roll, pitch, yaw = own.torque[:, 0]
+        usual = r.asymmetry[0] / r.asymmetry[1] <= pitch / roll <= r.asymmetry[1] / r.asymmetry[0]
+        c0, c1, _ = own.curve[:, 0]
+        return replace(
+            r,
+            thrust_to_weight=_stretched(r.thrust_to_weight, airframe.thrust_to_weight),
+            roll=_stretched(r.roll, roll),
+            yaw=_stretched(r.yaw, yaw / roll),
+            rise_s=_stretched(r.rise_s, airframe.rotor_rise_s),
+            fall_s=_stretched(r.fall_s, airframe.rotor_fall_s),
+            c0=_stretched(r.c0, c0),
+            c1=_stretched(r.c1, c1),
+            drag=_stretched(r.drag, own.drag[0]),
+            pitch=1.0 if usual else pitch / roll,
+        )
 
     def sample(self, rng: np.random.Generator, n: int) -> Population:
         """n airframes of the family."""
@@ -65,6 +87,7 @@ class Ranges:
         weight_ratio = log(self.thrust_to_weight)
         roll = log(self.roll)
         torque = np.stack([roll * log(self.asymmetry), roll * log(self.asymmetry), roll * log(self.yaw)])
+        torque[1] *= self.pitch
         c0, c1 = np.maximum(flat(self.c0), 0), flat(self.c1)
         gyro = flat(self.gyro)
         arm = 0.03  # m; turns a thrust ratio into the scale of the torque disturbance
@@ -110,6 +133,14 @@ class Fixed:
             gyro=np.array([[(jz - jy) / jx], [(jx - jz) / jy], [(jy - jx) / jz]]) * ones,
             weight=a.weight_n / np.array([[jx], [jy], [jz]]) * ones,
         )
+
+
+def _stretched(bounds: Range, value: float) -> Range:
+    low, high = bounds
+    spare = abs(value) / 10
+    if low <= value <= high:
+        return bounds
+    return (value - spare, high) if value < low else (low, value + spare)
 
 
 def _uniform(rng, n):

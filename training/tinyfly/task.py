@@ -117,7 +117,7 @@ def crazyflie(airframe: Airframe) -> Task:
     return Task(
         "crazyflie",
         _tracking_contract(airframe),
-        Ranges(airframe.layout),
+        Ranges.around(airframe),
         starts=((0.75, Start()), (0.25, WILD)),
         noise=Noise(tilt_bias_rad=0.005, velocity_bias_m_s=0.005, rate_bias_rad_s=0.01),
         wind=Wind(gust=0.03),
