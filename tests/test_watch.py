@@ -2,12 +2,14 @@
 
 import io
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 from policies import random_policy
 from rich.console import Console
 
+from tinyfly import viewer
 from tinyfly.airframe import Airframe
 from tinyfly.contract import paper_contract
 from tinyfly.report.live import watch_flight
@@ -48,6 +50,25 @@ def test_euler_angles_of_a_turn_about_one_axis(axis: int) -> None:
     expected = np.zeros(3)
     expected[axis] = 0.6
     np.testing.assert_allclose(euler_rad(q), expected, atol=1e-12)
+
+
+def test_the_viewer_needs_a_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(viewer.sys, "platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    assert not viewer.available()
+
+
+def test_a_flight_is_recorded_for_the_viewer(tmp_path: Path) -> None:
+    rerun = pytest.importorskip("rerun", reason="pip install 'tinyfly[rerun]'")
+    recording = rerun.RecordingStream("tinyfly")
+    recording.save(tmp_path / "flight.rrd")
+    draw = viewer.Viewer(recording)
+    for k in range(3):
+        draw(0.01 * k, LEVEL, np.zeros(9), np.full(4, 0.5))
+    recording.disconnect()
+    written = (tmp_path / "flight.rrd").read_bytes()
+    assert all(name in written for name in (b"world/vehicle", b"world/flown", b"error_m", b"motors"))
 
 
 def test_watch_is_silent_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from tinyfly import viewer
 from tinyfly.state import ANGULAR_VELOCITY, POSITION, QUATERNION, REFERENCE_POSITION
 
 if TYPE_CHECKING:
@@ -34,10 +35,14 @@ def watch(label: str) -> Iterator[View]:
     """A view to call with (time_s, state, reference, command) while the body runs.
 
     ``state`` (13 or 17,) and ``reference`` (3 or more,) have the rows of `state`; ``command`` (4,) is the
-    rotors' speed fraction in 0..1. Silent when stderr is not a terminal.
+    rotors' speed fraction in 0..1. In rerun's viewer where that is installed (see `viewer`), else in the
+    terminal; silent when stderr is not a terminal.
     """
     if not sys.stderr.isatty():
         yield lambda time_s, state, reference, command: None
+        return
+    if viewer.available():
+        yield viewer.open_viewer(label)
         return
     from rich.console import Console
     from rich.live import Live

@@ -38,7 +38,7 @@ class Hil:
     replay: Path | None = None
     """send a log again and name the first answer that differs in a bit"""
     watch: bool = False
-    """show one figure-eight in the terminal while the chip flies it"""
+    """show one figure-eight while the chip flies it, in the terminal or in rerun's viewer"""
     json: Json = False
 
     def run(self) -> Result:

@@ -49,7 +49,7 @@ class Train:
     algorithm: Algorithm = "gradient"
     """gradient: through the simulator, with a costate critic; td3: the paper's own (needs torch, minutes)"""
     watch: bool = False
-    """fly the new policy's figure-eight in the terminal afterwards"""
+    """fly the new policy's figure-eight afterwards, in the terminal or in rerun's viewer"""
     log_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """folder for TensorBoard: one run under the policy's name (needs tensorboardX)"""
     json: Json = False
