@@ -6,7 +6,9 @@ States are dictated instead of flown, so that they go where no flight does: to e
 import numpy as np
 import pytest
 
+from tinyfly.state import VELOCITY
 from tinyfly_hil.flight import Beside, Chip, Twin, fly, lift
+from tinyfly_hil.protocol import name_of
 from tinyfly_hil.world import LEVEL, Scenario, thrown
 
 pytestmark = pytest.mark.thorough
@@ -49,6 +51,22 @@ def test_a_long_standing_error_fills_the_integral_to_its_limit_and_empties_it_ag
     away, back = LEVEL.copy(), LEVEL.copy()
     away[:3], back[:3] = (1.0, -1.0, 0.1), (-0.3, 0.3, -1.0)
     assert dictate(target, twin, [away] * 100 + [back] * 100, [90_000] * 200) == []
+
+
+def test_what_happened_during_an_outage_is_not_felt(target, twin, policy):
+    """A state after 150 ms of none: the chip flies its descent from there, and knows no force from so far back."""
+    now = lift(target, HERE, LEVEL).time_us
+    twin.take_off(HERE, LEVEL)
+    for k in range(1, 6):
+        target.step(now + 10_000 * k, LEVEL)
+        twin.step(LEVEL)
+    falling = LEVEL.copy()
+    falling[VELOCITY] = (1.0, -1.0, -1.5)
+    control = target.step(now + 200_000, falling)
+    assert name_of("state", control.state) == "degraded"
+    descent = np.zeros(9 + 3 * len(policy.contract.preview_s), np.float32)
+    descent[5] = -0.4  # m/s, of what stays where it is
+    assert (control.motors == twin.step(falling, 150_000, descent)).all()
 
 
 @pytest.mark.parametrize("rate_hz", [200, 500])

@@ -251,12 +251,13 @@ class Twin:
         self._k, self._now_us, self._period_us = -1, -scenario.period_us, scenario.period_us
         return self.step(sensed)
 
-    def step(self, sensed: Array, dt_us: int | None = None) -> Array:
-        """``dt_us`` after the step before, a period when not given."""
+    def step(self, sensed: Array, dt_us: int | None = None, reference: Array | None = None) -> Array:
+        """``dt_us`` after the step before, and with the scenario's ``reference`` (9 + 3 k,), if not given."""
         self._k += 1
         self._now_us += self._period_us if dt_us is None else dt_us
-        reference = self._reference[min(self._k, len(self._reference) - 1)][:, None]
-        observation = self._observer.observe(self._now_us, sensed[:, None], reference)
+        if reference is None:
+            reference = self._reference[min(self._k, len(self._reference) - 1)]
+        observation = self._observer.observe(self._now_us, sensed[:, None], reference[:, None])
         action = self._act(observation)
         self._observer.record(action)
         return ((action[:, 0] + np.float32(1)) * np.float32(0.5)).clip(0, 1)
