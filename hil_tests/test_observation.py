@@ -54,7 +54,7 @@ def test_a_long_standing_error_fills_the_integral_to_its_limit_and_empties_it_ag
 
 
 def test_what_happened_during_an_outage_is_not_felt(target, twin, policy):
-    """A state after 150 ms of none: the chip flies its descent from there, and feels nothing across the gap."""
+    """A state after 150 ms of none: the chip flies its descent from there, and feels nothing of the gap."""
     now = lift(target, HERE, LEVEL).time_us
     twin.take_off(HERE, LEVEL)
     for k in range(1, 6):
