@@ -114,6 +114,12 @@ def _toml(value):
     return f"[{', '.join(map(_toml, value))}]" if isinstance(value, tuple) else repr(value)
 
 
+def test_a_centre_of_mass_outside_the_rotors_cannot_hover_level():
+    behind = tuple((x - 0.03, y, z) for x, y, z in Airframe.load("crazyflie").rotor_position_m)
+    with pytest.raises(UserError, match="cannot hover level: M2 would have to push"):
+        replace(Airframe.load("crazyflie"), rotor_position_m=behind).require_flyable()
+
+
 @pytest.mark.parametrize(
     "rotors",
     [

@@ -18,6 +18,8 @@ from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tinyfly.errors import UserError
 
 GRAVITY_M_S2 = 9.81
@@ -157,6 +159,13 @@ class Airframe:
                 f"airframe {self.name} cannot fly: thrust/weight is {self.thrust_to_weight:.2f}, at least "
                 f"{MIN_THRUST_TO_WEIGHT} is needed; check mass_kg and thrust_n (newton per rotor)"
             )
+        needed_n = np.linalg.solve([(1, 1, 1, 1), *self.layout], (self.weight_n, 0, 0, 0))
+        for i, f in enumerate(needed_n):
+            if not 0 <= f <= sum(self.thrust_n):
+                raise UserError(
+                    f"airframe {self.name} cannot hover level: M{i + 1} would have to push with {f:.3g} N, and "
+                    f"can with 0 to {sum(self.thrust_n):.3g} N; check rotor_position_m (from the centre of mass)"
+                )
 
 
 def names() -> list[str]:
@@ -207,7 +216,7 @@ def _check(a: Airframe) -> None:
     if any(abs(s) != 1 for s in a.rotor_torque_sign) or sum(a.rotor_torque_sign) != 0:
         raise UserError(f"rotor_torque_sign {a.rotor_torque_sign}: expected two +1 and two -1")
     x, y, _ = zip(*a.rotor_position_m, strict=True)
-    if not any(x) or not any(y) or abs(_independence(a.layout)) < 1e-3:
+    if not any(x) or not any(y) or abs(np.linalg.det([(1, 1, 1, 1), *a.layout])) < 1e-3:
         raise UserError(
             f"rotor_position_m {a.rotor_position_m} with rotor_torque_sign {a.rotor_torque_sign}: "
             f"rotors so placed cannot turn the body about all three axes"
@@ -221,21 +230,6 @@ def _check(a: Airframe) -> None:
     for key in ("rotor_rise_per_s", "rotor_fall_per_s"):
         if sum(getattr(a, key)) < 1:
             raise UserError(f"{key} {getattr(a, key)}: slower than one per second; give 1 / time constant")
-
-
-def _independence(layout: tuple[Quadruple, Quadruple, Quadruple]) -> float:
-    """Determinant of total thrust and the three torques as functions of the four thrusts; 16 for an X."""
-    rows = [(1.0, 1.0, 1.0, 1.0), *layout]
-
-    def determinant(rows: Sequence[Sequence[float]]) -> float:
-        if len(rows) == 1:
-            return rows[0][0]
-        return sum(
-            (-1) ** k * rows[0][k] * determinant([[*r[:k], *r[k + 1 :]] for r in rows[1:]])
-            for k in range(len(rows))
-        )
-
-    return determinant(rows)
 
 
 def _check_numbers(key: str, value: Any, shape: tuple[int, ...], low: float, high: float) -> None:
