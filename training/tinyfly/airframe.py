@@ -163,8 +163,8 @@ class Airframe:
         for i, f in enumerate(needed_n):
             if not 0 <= f <= sum(self.thrust_n):
                 raise UserError(
-                    f"airframe {self.name} cannot hover level: M{i + 1} would have to push with {f:.3g} N, and "
-                    f"can with 0 to {sum(self.thrust_n):.3g} N; check rotor_position_m (from the centre of mass)"
+                    f"airframe {self.name} cannot hover level: M{i + 1} would have to push with {f:.3g} N "
+                    f"(0 to {sum(self.thrust_n):.3g} N); check rotor_position_m, from the centre of mass"
                 )
 
 
