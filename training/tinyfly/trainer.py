@@ -131,6 +131,8 @@ def optimise(task: Task, seed: int, progress: Report | None = None) -> tuple[Wei
                 error = np.sqrt(np.square(rollout.physics.state[steps, POSITION]).sum(0))
                 metrics = {"loss": rollout.loss(steps), "error_m": float(error.mean())}
                 progress((update + 1) / r.updates, metrics)
+    if not all(np.isfinite(w).all() for w in weights):
+        raise Diverged("the weights are not finite")
     return weights, env_steps
 
 
