@@ -8,7 +8,9 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
+
+Justify = Literal["left", "right"]
 
 
 class Report(Protocol):
@@ -28,14 +30,16 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def show_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-    """A table on stdout."""
+def show_table(
+    title: str, columns: Iterable[str], rows: Iterable[Iterable[str]], justify: Justify = "right"
+) -> None:
+    """A table on stdout; ``justify`` is for all columns but the first: figures right, words left."""
     from rich.console import Console
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", header_style="bold")
     for i, column in enumerate(columns):
-        table.add_column(column, justify="right" if i else "left", overflow="fold")
+        table.add_column(column, justify=justify if i else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
     Console().print(table)

@@ -37,6 +37,7 @@ PACKAGES = (
     ("unicorn", "hil --image", "image"),
     ("matplotlib", "report --figures", "report"),
     ("tensorboardX", "train --log-dir", "tensorboard"),
+    ("rerun-sdk", "--watch in a window", "rerun"),
     ("gymnasium", "tinyfly.gym", "gym"),
     ("drone-models", "evaluate --plant drone-models", "plants"),
     ("mujoco", "evaluate --plant mujoco", "plants"),

@@ -82,6 +82,6 @@ class Doctor:
     def show(r: Result) -> None:
         rows = []
         for f in r["findings"]:
-            found = f["found"] or ("MISSING" if f["required"] else "not installed")
-            rows.append((f["what"], found, f["purpose"], "" if f["found"] else f["install"]))
-        show_table("tinyfly doctor", ("what", "found", "needed for", "get it"), rows)
+            absent = "MISSING" if f["required"] else "not installed"
+            rows.append((f["what"], f["purpose"], f["found"] or f"{absent}: {f['install']}"))
+        show_table("tinyfly doctor", ("what", "needed for", "found"), rows, justify="left")
