@@ -32,6 +32,7 @@ CASES = (
     ("step", 10.0),
     ("circle", 10.0),
     ("figure-eight 5.5 s", 10.0),
+    ("figure-eight 4.5 s", 10.0),
     ("figure-eight 3.5 s", 10.0),
     ("figure-eight 2.5 s", 10.0),
     ("minimum snap", 10.0),

@@ -20,7 +20,7 @@ from pathlib import Path
 from proof.workshop import FIRMWARE, TESTS
 
 ROOT = FIRMWARE.parent
-ORDER = {"test_observation": -2, "test_supervisor": -1, "test_campaign": 1, "test_flight": 2}
+ORDER = {"test_inputs": -2, "test_supervisor": -1, "test_campaign": 1, "test_flight": 2}
 _NOTICED = re.compile(r"^(?:FAILED|ERROR) \S*?(test_\w+\.py.*?)(?: - |$)", re.MULTILINE)
 
 

@@ -76,6 +76,7 @@ SCENARIOS: dict[str, Scenario] = {
         lost_m=10.0,
     ),
     "figure-eight 5.5 s": _figure_eight(5.5),
+    "figure-eight 4.5 s": _figure_eight(4.5),
     "figure-eight 3.5 s": _figure_eight(3.5),
     "figure-eight 2.5 s": _figure_eight(2.5),
     "step": Scenario(5.0, {"settled_m": (3.0, 5.0)}, AT_REST, Step((0.5, 0.0, 0.0), at_s=1.0)),
