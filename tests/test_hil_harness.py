@@ -182,7 +182,7 @@ CHILD = """
 import signal, sys
 from pathlib import Path
 from tinyfly_hil.target import open_target
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits that it is ignored
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job inherits SIG_IGN
 with open_target(sys.argv[1], Path(sys.argv[2])) as target:
     print(target.pid, flush=True)
     sys.stdin.read()
