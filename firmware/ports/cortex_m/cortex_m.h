@@ -53,8 +53,8 @@ static inline void systick_nap(uint32_t ticks, const volatile bool *enough)
 {
     SYST_RVR = ticks;
     SYST_CVR = 0;
-    SYST_CSR = 7u;                                       /* core clock, interrupt, on */
-    while (!*enough && (SYST_CSR & 1u << 16) == 0u) {    /* counted to zero since last read */
+    SYST_CSR = 7u; /* core clock, interrupt, on */
+    while (!*enough && (SYST_CSR & 1u << 16) == 0u) { /* not counted to zero since last read */
         wait_for_interrupt();
         irq_on();
         __asm volatile("isb"); /* what is pending is served here */
