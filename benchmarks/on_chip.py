@@ -1,9 +1,10 @@
 """What one policy step costs on a Cortex-M, side by side, in one run, with no board.
 
-    python benchmarks/on_chip.py [POLICY ...] [--cpu M4F M7 M0] [--rl-tools DIR] [--markdown]
+    python benchmarks/on_chip.py [POLICY ...] [--cpu M4F M7 M0] [--rl-tools DIR] [--images DIR] [--markdown]
 
 Instructions are exact; cycles are the estimate of tinyfly_export.cycles, lo..hi, a model and no measurement.
-Every variant is compiled here, run on its instruction set, and compared with the policy on golden vectors.
+Every variant is compiled here, run on its instruction set, and compared with the policy on golden vectors;
+--images adds images that are linked already (images.py says what they hold).
 Without a POLICY: random weights of two shapes (time does not depend on the weights).
 """
 
@@ -12,17 +13,20 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import itertools
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import chip_gru
+import images
 import numpy as np
 from chip_variants import Variant, variants
 
 from tinyfly.airframe import Airframe
 from tinyfly.contract import Channel, Contract, paper_contract
+from tinyfly.errors import UserError
 from tinyfly.evaluate import fly_scenario
 from tinyfly.network import Layer
 from tinyfly.policy import Policy
@@ -33,6 +37,7 @@ from tinyfly_export.proof import Array, plausible
 from tinyfly_export.recorded import record
 
 MHZ = {"M4F": 168, "M7": 216, "M0": 16}
+VECTORS = {"M4F": 221, "M7": 221, "M0": 24}  # soft-float takes its time in an emulator too
 HEAD = ("variant", "instructions", "cycles", "from flash", "us", "text", "const", "RAM", "stack", "error")
 
 
@@ -43,13 +48,25 @@ def measure(policy: Policy, variant: Variant, cpu: str) -> list[tuple[str, ...]]
         sources = variant.prepare(policy, folder)
         elf = build(sources, [*variant.include, folder], folder / "bench.elf", cpu, variant.flags)
         machine = Machine(elf, cpu)
-        error = None if variant.own_weights else largest_error(policy, machine, 24 if cpu == "M0" else 221)
+        error = None if variant.own_weights else largest_error(policy, machine, VECTORS[cpu])
         rows = []
         for function, label in variant.timed:
             result = "bench_partial" if function == "bench_prepare" else "bench_action"
             e = estimate(machine, machine.trace(function, result), cpu)
             shown = error if function == "bench_step" else None
             rows.append(_row(variant.name + label, machine, e, cpu, shown))
+    return rows
+
+
+def measure_image(policy: Policy, image: Path, cpu: str) -> list[tuple[str, ...]]:
+    """One row per timed function of an image that somebody else linked."""
+    machine = images.load(image, cpu, policy)
+    error = largest_error(policy, machine, VECTORS[cpu])
+    images.accept(image, error)
+    rows = []
+    for function, label in images.timed(machine):
+        e = estimate(machine, machine.trace(function, "bench_action"), cpu)
+        rows.append(_row(image.stem + label, machine, e, cpu, error if function == images.STEP else None))
     return rows
 
 
@@ -80,13 +97,13 @@ def _row(name: str, machine: Machine, e: Estimate, cpu: str, error: float | None
 
 
 def largest_error(policy: Policy, machine: Machine, vectors: int) -> float:
-    """Against the policy, over plausible golden vectors."""
+    """Against the policy, over plausible golden vectors; NaN where an action is NaN."""
     worst = 0.0
     for i in np.flatnonzero(plausible(policy))[:vectors]:
         machine.write("bench_input", np.ascontiguousarray(policy.golden_observation[:, i]).tobytes())
         machine.call("bench_step")
         action = np.frombuffer(machine.read("bench_action"), np.float32)
-        worst = max(worst, float(np.abs(action - policy.golden_action[:, i]).max()))
+        worst = float(np.maximum(worst, np.abs(action - policy.golden_action[:, i]).max()))
     return worst
 
 
@@ -187,18 +204,34 @@ def main() -> None:
     parser.add_argument("policies", nargs="*", metavar="POLICY", help="policy files")
     parser.add_argument("--cpu", nargs="+", choices=list(MHZ), default=["M4F"])
     parser.add_argument("--rl-tools", type=Path, metavar="DIR", help="a checkout of rl-tools, to run beside")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="linked images of the POLICY: images.py")
     parser.add_argument("--markdown", action="store_true")
     args = parser.parse_args()
-    for policy in [Policy.load(p) for p in args.policies] or shapes():
+    try:
+        run(args)
+    except UserError as e:
+        print(f"on_chip.py: {e}", file=sys.stderr)
+        sys.exit(2)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Every table of the chosen policies and processors; UserError before any of the work where it can be."""
+    if args.images and len(args.policies) != 1:
+        raise UserError("--images holds images of one policy: name that POLICY, and no other")
+    policies = [Policy.load(p) for p in args.policies] or shapes()
+    ready = images.find(args.images, args.cpu) if args.images else {}
+    for policy in policies:
         shape = "-".join(map(str, [policy.contract.size, *(x.bias.size for x in policy.layers)]))
         for cpu in args.cpu:
             print(f"\n{shape} ({policy.multiply_adds:,} multiply-adds), Cortex-{cpu} at {MHZ[cpu]} MHz\n")
+            guests = [row for image in ready.get(cpu, []) for row in measure_image(policy, image, cpu)]
             rows = [
                 row
                 for v in variants(policy, args.rl_tools)
                 if cpu in v.cpus
                 for row in measure(policy, v, cpu)
             ]
+            rows += guests
             show([*rows, lower_bound(policy)] if cpu == "M4F" else rows, args.markdown)
         if args.policies:
             fly(policy)
