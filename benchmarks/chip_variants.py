@@ -1,4 +1,4 @@
-"""The ways to run a network that on_chip.py compares: ours, a plain loop, emlearn, rl-tools."""
+"""The ways to run a network that on_chip.py builds and compares: ours, a plain loop, emlearn."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import rl_tools
 
 from tinyfly.policy import Policy
 from tinyfly_export import c_source as c
@@ -28,7 +27,6 @@ class Variant:
     flags: str = "-O2"
     timed: tuple[tuple[str, str], ...] = (("bench_step", ""),)
     cpus: tuple[str, ...] = ("M4F", "M7", "M0")
-    own_weights: bool = False  # not the policy's: nothing to compare
 
 
 def ours(policy: Policy, folder: Path) -> list[Path]:
@@ -114,7 +112,7 @@ def emlearn(policy: Policy, folder: Path) -> list[Path]:
     return [folder / "emlearn.c"]
 
 
-def variants(policy: Policy, checkout: Path | None) -> list[Variant]:
+def variants() -> list[Variant]:
     split = (("bench_step", ""), ("bench_prepare", ", ahead of time"), ("bench_finish", ", critical path"))
     found = [
         Variant("tinyfly, assembly", ours, (CORE,), timed=split, cpus=("M4F", "M7")),
@@ -130,18 +128,6 @@ def variants(policy: Policy, checkout: Path | None) -> list[Variant]:
         print("emlearn is not installed (pip install emlearn): left out")
     else:
         found.append(Variant("emlearn -O3", emlearn, (Path(package.origin).parent,), "-O3 -w"))
-    if checkout and rl_tools.supports(policy):
-        for level in ("-O3", "-O2"):
-            found.append(
-                Variant(
-                    f"rl-tools {level}, FAST_TANH",
-                    lambda p, folder: rl_tools.sources(p, folder, checkout),
-                    (checkout / "include",),
-                    f"{level} {rl_tools.FLAGS}",
-                    cpus=("M4F",),
-                    own_weights=True,
-                )
-            )
     return found
 
 

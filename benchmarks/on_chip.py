@@ -1,6 +1,6 @@
 """What one policy step costs on a Cortex-M, side by side, in one run, with no board.
 
-    python benchmarks/on_chip.py [POLICY ...] [--cpu M4F M7 M0] [--rl-tools DIR] [--images DIR] [--markdown]
+    python benchmarks/on_chip.py [POLICY ...] [--cpu M4F M7 M0] [--images DIR] [--markdown]
 
 Instructions are exact; cycles are the estimate of tinyfly_export.cycles, lo..hi, a model and no measurement.
 Every variant is compiled here, run on its instruction set, and compared with the policy on golden vectors;
@@ -48,7 +48,7 @@ def measure(policy: Policy, variant: Variant, cpu: str) -> list[tuple[str, ...]]
         sources = variant.prepare(policy, folder)
         elf = build(sources, [*variant.include, folder], folder / "bench.elf", cpu, variant.flags)
         machine = Machine(elf, cpu)
-        error = None if variant.own_weights else largest_error(policy, machine, VECTORS[cpu])
+        error = largest_error(policy, machine, VECTORS[cpu])
         rows = []
         for function, label in variant.timed:
             result = "bench_partial" if function == "bench_prepare" else "bench_action"
@@ -203,7 +203,6 @@ def main() -> None:
     )
     parser.add_argument("policies", nargs="*", metavar="POLICY", help="policy files")
     parser.add_argument("--cpu", nargs="+", choices=list(MHZ), default=["M4F"])
-    parser.add_argument("--rl-tools", type=Path, metavar="DIR", help="a checkout of rl-tools, to run beside")
     parser.add_argument("--images", type=Path, metavar="DIR", help="linked images of the POLICY: images.py")
     parser.add_argument("--markdown", action="store_true")
     args = parser.parse_args()
@@ -225,13 +224,7 @@ def run(args: argparse.Namespace) -> None:
         for cpu in args.cpu:
             print(f"\n{shape} ({policy.multiply_adds:,} multiply-adds), Cortex-{cpu} at {MHZ[cpu]} MHz\n")
             guests = [row for image in ready.get(cpu, []) for row in measure_image(policy, image, cpu)]
-            rows = [
-                row
-                for v in variants(policy, args.rl_tools)
-                if cpu in v.cpus
-                for row in measure(policy, v, cpu)
-            ]
-            rows += guests
+            rows = [row for v in variants() if cpu in v.cpus for row in measure(policy, v, cpu)] + guests
             show([*rows, lower_bound(policy)] if cpu == "M4F" else rows, args.markdown)
         if args.policies:
             fly(policy)
