@@ -17,9 +17,11 @@ import time
 from collections.abc import Callable
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # l2f's loops
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
 
 import numpy as np
+from other_simulators import others
 
 from tinyfly.airframe import Airframe
 from tinyfly.disturbance import STILL
@@ -44,7 +46,7 @@ def main() -> None:
             "rk4": _rk4(airframe, n),
             "full": _full_step(airframe, n),
             "plain": _plain(airframe, n),
-        } | _others(n)
+        } | others(n)
         rate = _race(contenders, n, seconds)
         rest = ", ".join(
             f"{name} {r:.3g}" for name, r in rate.items() if name not in ("rk4", "full", "plain")
@@ -141,62 +143,6 @@ def _plain(airframe: Airframe, n: int) -> Callable[[], object]:
         state[3:7] /= np.sqrt((state[3:7] ** 2).sum(0))
 
     return run
-
-
-def _others(n: int) -> dict[str, Callable[[], object]]:
-    """Simulators of others that import here: l2f (C++), crazyflow (JAX), gym-pybullet-drones (Bullet)."""
-    found: dict[str, Callable[[], object]] = {}
-    for add in (_l2f, _crazyflow, _pybullet):
-        try:
-            found |= add(n)
-        except ImportError:
-            continue
-    return found
-
-
-def _l2f(n: int) -> dict[str, Callable[[], object]]:
-    import l2f
-
-    backend = getattr(l2f, f"vector{n}", None)
-    if backend is None:
-        return {}
-    device, rng, environment = l2f.Device(), backend.VectorRng(), backend.VectorEnvironment()
-    parameters, state, following = backend.VectorParameters(), backend.VectorState(), backend.VectorState()
-    backend.initialize_rng(device, rng, 0)
-    backend.initialize_environment(device, environment)
-    backend.sample_initial_parameters(device, environment, parameters, rng)
-    backend.sample_initial_state(device, environment, parameters, state, rng)
-    action = np.zeros((n, 4), np.float32)
-    return {"l2f": lambda: backend.step(device, environment, parameters, state, action, following, rng)}
-
-
-def _crazyflow(n: int) -> dict[str, Callable[[], object]]:
-    """Its identified model, Euler at 100 Hz behind its attitude controller, by JAX; one step a call."""
-    import jax
-    from crazyflow.sim import Sim
-
-    sim = Sim(n_worlds=n, freq=100)
-
-    def run() -> None:
-        sim.step(1)
-        jax.block_until_ready(sim.data)
-
-    return {"crazyflow": run}
-
-
-def _pybullet(n: int) -> dict[str, Callable[[], object]]:
-    from gym_pybullet_drones.envs.HoverAviary import HoverAviary
-
-    if n > 256:  # one vehicle per physics server: its rate does not depend on n
-        return {}
-    env, action = HoverAviary(ctrl_freq=120, pyb_freq=120), np.zeros((1, 4), np.float32)
-    env.reset()
-
-    def run() -> None:
-        for _ in range(n):
-            env.step(action)
-
-    return {"gym-pybullet-drones": run}
 
 
 def _hovering(airframe: Airframe, n: int) -> np.ndarray:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tinyfly.cli import main
+from tinyfly.console import show_table
 
 COMMANDS = ("fly", "train", "evaluate", "export", "build", "hil", "report", "flash", "doctor")
 
@@ -96,6 +97,11 @@ def test_doctor_lists_what_a_build_needs():
     found = {f["what"]: f for f in json.loads(p.stdout)["findings"]}
     assert {"arm-none-eabi-gcc", "qemu-system-arm", "newlib", "numpy"} <= found.keys()
     assert all(f["found"] or f["install"] for f in found.values())
+
+
+def test_a_table_shows_square_brackets_as_they_are(capsys):
+    show_table("t", ("what", "found"), [("torch", "pip install -e '.[torch]'")])
+    assert "'.[torch]'" in capsys.readouterr().out
 
 
 def test_without_the_compiler_a_build_says_how_to_get_it_at_once(policy, tmp_path, monkeypatch):

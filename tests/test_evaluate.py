@@ -108,7 +108,7 @@ def test_many_episodes_are_flown_in_batches_that_differ():
         ({"name": "loop"}, "no scenario 'loop'"),
         ({"episodes": 0}, "0 episodes"),
         ({"latency_ms": -1}, "at -1 ms"),
-        ({"plant": "bullet"}, "no plant 'bullet': expected one of rk4, drone-models, mujoco, crazyflow"),
+        ({"plant": "bullet"}, "no plant 'bullet': expected one of rk4, drone-models, mujoco, crazyflow, l2f"),
     ],
 )
 def test_bad_arguments_are_refused_in_one_line(arguments, complaint):

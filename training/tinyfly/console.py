@@ -42,7 +42,7 @@ def show_table(
         table.add_column(column, justify=justify if i else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    Console(markup=False, emoji=False).print(table)  # '.[torch]' is no style, :8000: no picture
 
 
 @contextmanager

@@ -42,6 +42,7 @@ PACKAGES = (
     ("drone-models", "evaluate --plant drone-models", "plants"),
     ("mujoco", "evaluate --plant mujoco", "plants"),
     ("crazyflow", "evaluate --plant crazyflow", "crazyflow"),
+    ("l2f", "evaluate --plant l2f", "l2f"),
 )
 
 

@@ -127,7 +127,7 @@ class Evaluate:
     seed: int = 0
     """which held-out episodes: none of them is ever trained on"""
     plant: str = "rk4"
-    """dynamics to fly in: ours (rk4), or those of others: drone-models, mujoco, crazyflow"""
+    """dynamics to fly in: ours (rk4), or those of others: drone-models, mujoco, crazyflow, l2f"""
     against: Path | None = None
     """another policy, flown in the same episodes and compared pair by pair"""
     json: Json = False

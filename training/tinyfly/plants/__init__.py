@@ -19,6 +19,7 @@ FOREIGN = {
     "drone-models": ("drone_models", "DroneModels"),
     "mujoco": ("mujoco", "MuJoCo"),
     "crazyflow": ("crazyflow", "Crazyflow"),
+    "l2f": ("l2f", "L2F"),
 }
 NAMES = ("rk4", *FOREIGN)
 
