@@ -46,6 +46,7 @@ def variants() -> dict[str, Task]:
         "critic: none": with_recipe(task, critic=False),
         "critic: symmetric": task,  # see SymmetricCritic
         "critic: scalar value": task,  # see ValueCritic
+        "no mirrors": with_recipe(task, mirrors=False),
         "no history": without_history(task),
         "no horizon curriculum": with_recipe(task, horizon=(horizon, horizon)),
         "no carry-over": with_recipe(task, reset=1.0),

@@ -46,7 +46,7 @@ def flown(task):
     rollout = Rollout(task, ENVIRONMENTS, STEPS, np.random.default_rng(1), np.float64)
     inputs = np.ones(rollout.actor.input.shape[1])
     weights = initial_weights(
-        np.random.default_rng(0), rollout.actor.history, inputs, task.recipe.width, 0.3, np.float64
+        np.random.default_rng(0), rollout.actor.history, inputs, task.recipe.width, 0.3, dtype=np.float64
     )
     weights.last[:, :-1] *= 10
 

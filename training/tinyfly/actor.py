@@ -38,12 +38,16 @@ def initial_weights(
     input_gain: Array,
     width: int,
     hover_action: float,
+    size: float = 1.0,
     dtype: type[np.floating] = np.float32,
 ) -> Weights:
-    """Uniform, small at the output: the first policy hovers. ``input_gain`` scales the input's columns."""
+    """Uniform, small at the output: the first policy hovers.
+
+    ``input_gain`` scales the input's columns, ``size`` everything but the biases.
+    """
 
     def uniform(rows: int, columns: int, scale: float) -> Array:
-        return (rng.uniform(-1, 1, (rows, columns)) * scale).astype(dtype)
+        return (rng.uniform(-1, 1, (rows, columns)) * (size * scale)).astype(dtype)
 
     state = uniform(width, len(input_gain), 1 / np.sqrt(18)) * input_gain.astype(dtype)
     past = uniform(width, history, 1 / np.sqrt(max(history, 1) + 18))

@@ -47,7 +47,7 @@ class Ranges:
     """
 
     layout: tuple[Quadruple, Quadruple, Quadruple]  # see `Airframe.layout`
-    thrust_to_weight: Range = (1.42, 2.4)
+    thrust_to_weight: Range = (1.34, 2.4)
     mass: Range = (0.7, 1.3)  # the body's mass alone: inertia stays
     roll: Range = (165.0, 1250.0)  # torque / inertia, rad/s^2
     asymmetry: Range = (0.93, 1.07)  # roll and pitch each, times the above

@@ -58,6 +58,8 @@ class Recipe:
     critic: bool = True
     critic_features: int = 64  # random ones, besides the plain
     width: int = 64
+    initial_size: float = 1.0  # of the weights, times the usual (`actor.initial_weights`)
+    mirrors: bool = True  # the policy shares the airframe's mirror symmetries (`symmetry`)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +83,8 @@ WILD = Start(angle_deg=180.0, velocity_m_s=3.0, rate_rad_s=10.0, level=0.0)  # t
 
 # Where airframes have to be found out and references followed: more of everything, and small weights.
 THOROUGH = Recipe(
-    updates=260,
-    environments=160,
+    updates=300,
+    environments=96,
     horizon=(30, 70),
     rate=0.03,
     decay=0.3,
@@ -103,10 +105,11 @@ def paper(airframe: Airframe, budget_s: float | None = None) -> Task:
     budget_s = 1.0 if budget_s is None else budget_s
     if not 0.3 <= budget_s <= 60:
         raise UserError(f"--budget {budget_s:g} s: expected 0.3 to 60 s")
+    recipe = Recipe(updates=round(84 * budget_s), environments=40, initial_size=2.0)
     if budget_s < 0.75:
-        recipe = Recipe(updates=round(140 * budget_s), horizon=(20, 38), adjoint_limit=300.0)
-    else:
-        recipe = Recipe(updates=round(84 * budget_s))
+        recipe = replace(
+            recipe, updates=round(120 * budget_s), environments=24, horizon=(20, 38), adjoint_limit=300.0
+        )
     contract = paper_contract(hover_action=airframe.hover_action, thrust_curve=airframe.thrust_curve)
     loss = Loss(position=100.0, linear_m=0.1, attitude=2.0, velocity=0.5)
     return Task("paper", contract, Fixed(airframe), latency_s=0.022, loss=loss, recipe=recipe)
@@ -124,8 +127,8 @@ def crazyflie(airframe: Airframe) -> Task:
         latency_s=0.022,
         paths=Paths(),
         lost_m=5.0,
-        loss=Loss(position=500.0, linear_m=0.06, attitude=40.0, velocity=2.0, rate=0.03, change=1.0),
-        recipe=THOROUGH,
+        loss=Loss(position=700.0, linear_m=0.043, attitude=40.0, velocity=2.0, rate=0.03, change=1.0),
+        recipe=replace(THOROUGH, reset=0.35),
     )
 
 
@@ -140,7 +143,7 @@ def tracking(airframe: Airframe) -> Task:
         latency_s=0.022,
         paths=Paths(acceleration_m_s2=12.0),
         loss=Loss(position=500.0, linear_m=0.1, velocity=0.1, change=0.5),
-        recipe=replace(THOROUGH, updates=250, environments=96, critic=False),
+        recipe=replace(THOROUGH, updates=250, environments=72, critic=False),
     )
 
 
