@@ -71,6 +71,19 @@ def test_a_flight_is_recorded_for_the_viewer(tmp_path: Path) -> None:
     assert all(name in written for name in (b"world/vehicle", b"world/flown", b"error_m", b"motors"))
 
 
+def test_a_viewer_that_does_not_open_leaves_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rerun = pytest.importorskip("rerun", reason="pip install 'tinyfly[rerun]'")
+
+    def refuse(**_: object) -> None:
+        raise RuntimeError("\nno viewer on this machine\n")
+
+    monkeypatch.setattr(rerun, "spawn", refuse)
+    assert viewer.open_viewer("hover") is None
+    assert "no viewer on this machine" in capsys.readouterr().err
+
+
 def test_watch_is_silent_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     with watch("train") as view:
         view(0.0, LEVEL, np.zeros(3), np.zeros(4))

@@ -8,10 +8,12 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinyfly.console import say
 from tinyfly.state import ANGULAR_VELOCITY, POSITION, QUATERNION, REFERENCE_POSITION
 
 if TYPE_CHECKING:
@@ -60,10 +62,18 @@ class Viewer:
         log("motors", rerun.Scalars(command))
 
 
-def open_viewer(label: str) -> Viewer:
-    """A window of its own; it stays open after the flight."""
+def open_viewer(label: str) -> Viewer | None:
+    """A window of its own that stays open after the flight; None, and a line why, if it does not open."""
     import rerun
 
     recording = rerun.RecordingStream(f"tinyfly: {label}")
-    recording.spawn()
+    # rerun looks for its program on the path, where that of an environment that is not activated is not.
+    beside = Path(sys.executable).with_name("rerun")
+    program = str(beside) if beside.exists() else None
+    try:
+        rerun.spawn(recording=recording, executable_path=program, hide_welcome_screen=True)
+    except (RuntimeError, OSError, ValueError) as e:
+        reason = next((line.strip() for line in str(e).splitlines() if line.strip()), type(e).__name__)
+        say(f"rerun's viewer does not open ({reason}): watching in the terminal")
+        return None
     return Viewer(recording)

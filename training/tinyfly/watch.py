@@ -41,8 +41,8 @@ def watch(label: str) -> Iterator[View]:
     if not sys.stderr.isatty():
         yield lambda time_s, state, reference, command: None
         return
-    if viewer.available():
-        yield viewer.open_viewer(label)
+    if viewer.available() and (window := viewer.open_viewer(label)):
+        yield window
         return
     from rich.console import Console
     from rich.live import Live
