@@ -25,7 +25,8 @@ from other_simulators import others
 
 from tinyfly.airframe import Airframe
 from tinyfly.disturbance import STILL
-from tinyfly.dynamics import Dynamics, chunks
+from tinyfly.dynamics import Dynamics
+from tinyfly.program import chunks
 from tinyfly.simulator import fleet
 from tinyfly.start import Start
 

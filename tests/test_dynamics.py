@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tinyfly.airframe import Airframe, names
-from tinyfly.dynamics import Dynamics, chunks
+from tinyfly.dynamics import Dynamics
+from tinyfly.program import chunks
 from tinyfly.state import ANGULAR_VELOCITY, POSITION, QUATERNION, ROTOR_SPEED, ROWS, VELOCITY
 
 PAPER = Airframe.load("crazyflie")
@@ -278,8 +279,9 @@ def test_identified_crazyflies_accelerate_as_the_package_that_identified_them_sa
     np.testing.assert_allclose(change[ANGULAR_VELOCITY], corrected, rtol=2e-3, atol=5e-3)
 
 
-def test_a_width_with_spare_columns_flies_each_vehicle_as_a_width_without():
-    airframe, rng = Airframe.load("crazyflie"), np.random.default_rng(0)
+@pytest.mark.parametrize("name", ["crazyflie", "cf21B_500"])
+def test_a_width_with_spare_columns_flies_each_vehicle_as_a_width_without(name):
+    airframe, rng = Airframe.load(name), np.random.default_rng(0)
     state = np.zeros((17, 2048), np.float32)
     state[3], state[7:13] = 1, rng.standard_normal((6, 2048))
     command = rng.uniform(0, 1, (4, 2048)).astype(np.float32)
@@ -287,3 +289,40 @@ def test_a_width_with_spare_columns_flies_each_vehicle_as_a_width_without():
     Dynamics(airframe, 2048, 0.01).step(state, command)
     Dynamics(airframe, 2024, 0.01).step(few, command[:, 24:])
     np.testing.assert_allclose(state[:, 24:], few, rtol=1e-5, atol=1e-6)
+
+
+def test_vehicles_in_a_window_of_a_wider_array_fly_as_in_one_of_their_own():
+    state, rng = random_states(30)
+    push, command = rng.standard_normal((6, 30)) * 1e-3, rng.random((4, 30))
+    own, columns = np.ascontiguousarray(state[:, 5:25]), slice(5, 25)
+    before = state.copy()
+    dynamics = Dynamics(PAPER, 20, 0.01, np.float64)
+    dynamics.step(state[:, columns], command[:, columns], push[:, columns])
+    dynamics.step(own, np.ascontiguousarray(command[:, columns]), np.ascontiguousarray(push[:, columns]))
+    np.testing.assert_array_equal(state[:, columns], own)
+    np.testing.assert_array_equal(state[:, :5], before[:, :5])
+    np.testing.assert_array_equal(state[:, 25:], before[:, 25:])
+
+
+def test_one_set_of_scratch_serves_pushed_and_free_vehicles_of_any_mass_in_turn():
+    """Nothing of a step is left for the next."""
+    airframe = Airframe.load("cf21B_500")
+    (state, rng), dynamics = random_states(6), Dynamics(airframe, 6, 0.01, np.float64)
+    command, push, heavy = rng.random((4, 6)), rng.standard_normal((6, 6)) * 1e-3, np.full((1, 6), 1.3)
+    for others in ({}, {"push": push}, {"push": push, "mass_scale": heavy}, {"mass_scale": heavy}, {}):
+        fresh, used = state.copy(), state.copy()
+        Dynamics(airframe, 6, 0.01, np.float64).step(fresh, command, **others)
+        dynamics.step(used, command, **others)
+        np.testing.assert_array_equal(used, fresh)
+
+
+@pytest.mark.parametrize("name", ["crazyflie", "cf21B_500"])
+def test_a_vehicle_that_is_lost_harms_no_other(name):
+    state, rng = random_states(9)
+    state[ANGULAR_VELOCITY, 4], state[VELOCITY, 5] = np.nan, np.inf
+    command, alone = rng.random((4, 9)), np.ascontiguousarray(state[:, [3]])
+    with np.errstate(invalid="ignore", over="ignore"):
+        Dynamics(Airframe.load(name), 9, 0.01, np.float64).step(state, command)
+    Dynamics(Airframe.load(name), 1, 0.01, np.float64).step(alone, command[:, [3]])
+    np.testing.assert_allclose(state[:, [3]], alone, rtol=1e-12, atol=1e-12)
+    assert np.isfinite(np.delete(state, [4, 5], 1)).all()

@@ -1,5 +1,7 @@
 """The reinforcement-learning step against the paper's task, written out plainly."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from tinyfly.airframe import Airframe
 from tinyfly.contract import paper_contract
 from tinyfly.disturbance import NO_NOISE, STILL
 from tinyfly.dynamics import Dynamics
+from tinyfly.program import CHUNK
 from tinyfly.simulator import Reward, Simulator, fleet
 from tinyfly.start import Start
 
@@ -110,10 +113,38 @@ def test_the_same_seed_gives_the_same_flight_and_another_seed_another():
     assert (fly(3) != fly(4)).any()
 
 
-def test_a_fleet_covers_all_vehicles():
-    ships = fleet(PAPER, 5000, np.random.default_rng(0), reward=Reward(constant=1.0))
-    assert sum(s.n for s in ships) == 5000
+def test_a_fleet_covers_all_vehicles_in_ships_of_a_chunk_and_the_rest():
+    ships = fleet(PAPER, 2 * CHUNK + 5, np.random.default_rng(0), reward=Reward(constant=1.0))
+    assert [s.n for s in ships] == [CHUNK, CHUNK, 5]
     assert len({s.state[7, 0] for s in ships}) == len(ships)
+
+
+def test_simulators_that_share_their_dynamics_fly_as_with_their_own():
+    one, other = simulator(n=20, seed=1), simulator(n=20, seed=2)
+    shared = Dynamics(PAPER, 20, 0.01)
+    guests = [simulator(n=20, seed=seed, dynamics=shared) for seed in (1, 2)]
+    for k in range(5):
+        for s in (one, other, *guests):
+            s.observe()
+            s.step(actions(20, seed=k))
+    np.testing.assert_array_equal(guests[0].state, one.state)
+    np.testing.assert_array_equal(guests[1].state, other.state)
+
+
+def test_a_step_allocates_no_row():
+    s, a = simulator(n=CHUNK), actions(CHUNK)
+    few = np.arange(CHUNK) % 1000 == 0
+    for k in range(80):
+        if (
+            k == 40
+        ):  # the integrator's calls are written down, the history has been moved back, starts are drawn
+            tracemalloc.start()
+        s.observe()
+        s.step(a)
+        s.reset(few)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < CHUNK * 4
 
 
 @pytest.mark.parametrize("steps", [1.0, 1.5])

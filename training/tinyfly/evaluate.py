@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from tinyfly import statistics
 from tinyfly.airframe import Airframe, names
 from tinyfly.contract import Contract
-from tinyfly.dynamics import chunks
 from tinyfly.errors import UserError
 from tinyfly.flight import Conditions, Controller, Flight, fly
 from tinyfly.policy import Policy
+from tinyfly.program import chunks
 from tinyfly.start import Start
 from tinyfly.state import POSITION, ROTOR_SPEED
 from tinyfly.trajectory import Circle, FigureEight, Hover, MinimumSnap, Step, Trajectory, Zigzag, sample

@@ -34,6 +34,7 @@ sum / count, clipped and scaled like any channel.
 from __future__ import annotations
 
 import numpy as np
+from numpy import add, multiply, subtract
 from numpy.typing import NDArray
 
 from tinyfly.airframe import GRAVITY_M_S2
@@ -50,9 +51,10 @@ from tinyfly.state import (
 )
 
 LONGEST_STEP_US = 100_000
-_SPARE_SLOTS = 16  # the history slides through spare rows and is copied back once they are used up
 
 Array = NDArray[np.float32]
+
+_ONE = np.array(1, np.float32)
 
 
 class Observer:
@@ -62,20 +64,21 @@ class Observer:
         self.contract = contract
         self._history_rows = 4 * contract.history_length
         # The input is one window on this buffer: the history, then the state. To advance, the window moves
-        # down four rows; the action is written where the state was, the state is rewritten below. No copies.
-        self._buffer = np.zeros((contract.size + 4 * _SPARE_SLOTS, n), np.float32)
+        # down four rows; the action is written where the state was, the state is rewritten below. Once it has
+        # moved by its own length, it is copied back: four rows a step.
+        self._buffer = np.zeros((self._history_rows + contract.size, n), np.float32)
         self._top = 0
-        self._sum = np.zeros((4, n), np.float32)
+        # What is remembered besides, in one array for the sake of `reset`; seen: 1 where a state was before.
+        self._memory = np.zeros((14, n), np.float32)
+        self._sum, self._seen = self._memory[0:4], self._memory[4]
+        self._integral, self._clipped_error, self._force = self._memory[5:].reshape(3, 3, n)
         self._count = 0
-        self._integral = np.zeros((3, n), np.float32)
-        self._clipped_error = np.zeros((3, n), np.float32)
         self._error = np.zeros((3, n), np.float32)
         self._twice = np.zeros((3, n), np.float32)
+        self._square, self._mixed = np.zeros((2, 3, n), np.float32)  # x2, y2, z2; x y, y z, x z, each twice
         self._product = np.zeros((3, 3, n), np.float32)
         self._frame, self._last_frame = np.zeros((2, 3, 3, n), np.float32)
-        self._force = np.zeros((3, n), np.float32)
         self._last_velocity, self._gained = np.zeros((2, 3, n), np.float32)
-        self._seen = np.zeros(n, np.float32)  # 1 where a state was observed before
         self._cross = np.zeros((3, n), np.float32)
         self._diagonal = np.zeros((3, n), np.float32)
         self._period_us = round(1e6 / contract.history_rate_hz)
@@ -86,9 +89,8 @@ class Observer:
     def reset(self, columns: NDArray[np.intp] | slice = slice(None)) -> None:
         """Forget the past of these vehicles; with no argument, of all of them and of the clock."""
         history = self._buffer[self._top : self._top + self._history_rows]
-        for array in (history, self._sum, self._integral, self._clipped_error, self._force):
-            array[:, columns] = 0
-        self._seen[columns] = 0
+        history[:, columns] = 0
+        self._memory[:, columns] = 0
         if isinstance(columns, slice) and columns == slice(None):
             self._start_clock()
 
@@ -108,32 +110,35 @@ class Observer:
         np.subtract(sensed[POSITION], reference[REFERENCE_POSITION], out=self._error)
         if self.contract.integral is not None:
             self._integrate(dt_us)
-        self._rotation(sensed[QUATERNION], self._frame)
-        if self.contract.specific_force is not None:
-            self._feel(elapsed_us, sensed[VELOCITY])
         window = self._buffer[self._top : self._top + self.contract.size]
+        if self.contract.specific_force is not None:
+            self._rotation(sensed[QUATERNION], self._frame)
+            self._feel(elapsed_us, sensed[VELOCITY])
         for channel in self.contract.channels:
-            if channel.name == "action_history":
-                continue  # there already
             rows = window[self._slices[channel.name]]
             match channel.name:
+                case "action_history":  # there already
+                    continue
                 case "position_error":
-                    rows[:] = self._error
+                    values = self._error
+                case "rotation" if self.contract.specific_force is None:
+                    values = rows
+                    self._rotation(sensed[QUATERNION], rows.reshape(3, 3, -1))
                 case "rotation":
-                    rows.reshape(3, 3, -1)[:] = self._frame
+                    values = self._frame.reshape(9, -1)
                 case "velocity_error":
-                    np.subtract(sensed[VELOCITY], reference[REFERENCE_VELOCITY], out=rows)
+                    values = subtract(sensed[VELOCITY], reference[REFERENCE_VELOCITY], out=self._cross)
                 case "angular_velocity":
-                    rows[:] = sensed[ANGULAR_VELOCITY]
+                    values = sensed[ANGULAR_VELOCITY]
                 case "position_integral":
-                    rows[:] = self._integral
+                    values = self._integral
                 case "specific_force":
-                    rows[:] = self._force
+                    values = self._force
                 case "reference_acceleration":
-                    rows[:] = reference[REFERENCE_ACCELERATION]
+                    values = reference[REFERENCE_ACCELERATION]
                 case "acceleration_preview":
-                    rows[:] = reference[REFERENCE_PREVIEW][: channel.size]
-            _clip_and_scale(rows, channel)
+                    values = reference[REFERENCE_PREVIEW][: channel.size]
+            _clip_and_scale(values, rows, channel)
         return window
 
     def record(self, action: Array) -> None:
@@ -150,7 +155,7 @@ class Observer:
             self._count += 1
         newest = self._buffer[self._top + self._history_rows - 4 : self._top + self._history_rows]
         np.divide(self._sum, np.float32(self._count), out=newest)
-        _clip_and_scale(newest, self.contract.channels[0])
+        _clip_and_scale(newest, newest, self.contract.channels[0])
 
     def _start_clock(self) -> None:
         self._time_us: int | None = None
@@ -202,40 +207,44 @@ class Observer:
         self._last_velocity[:], self._last_frame[:], self._seen[:] = velocity, self._frame, 1
 
     def _rotation(self, q: Array, out: Array) -> None:
-        """(4, n) quaternion -> (3, 3, n), operation for operation as the module says."""
-        vector, p = q[1:4], self._product
-        np.add(vector, vector, out=self._twice)
-        np.multiply(vector[:, None], self._twice[None], out=p)  # p[i, j] = v_i 2 v_j
-        wx, wy, wz = np.multiply(q[0], self._twice, out=self._cross)
-        yy_zz, xx_zz, xx_yy = self._diagonal
-        np.add(p[1, 1], p[2, 2], out=yy_zz)
-        np.add(p[0, 0], p[2, 2], out=xx_zz)
-        np.add(p[0, 0], p[1, 1], out=xx_yy)
-        for i in range(3):
-            np.subtract(np.float32(1), self._diagonal[i], out=out[i, i])
-        np.subtract(p[0, 1], wz, out=out[0, 1])
-        np.add(p[0, 2], wy, out=out[0, 2])
-        np.add(p[0, 1], wz, out=out[1, 0])
-        np.subtract(p[1, 2], wx, out=out[1, 2])
-        np.subtract(p[0, 2], wy, out=out[2, 0])
-        np.add(p[1, 2], wx, out=out[2, 1])
+        """(4, n) quaternion -> (3, 3, n), operation for operation as the module says (x y2 = y x2)."""
+        (w, x), vector, twice = q[:2], q[1:], self._twice
+        square, (xy, yz, xz), (wx, wy, wz) = self._square, self._mixed, self._cross
+        add(vector, vector, out=twice)
+        multiply(vector, twice, out=square)
+        multiply(vector[:2], twice[1:], out=self._mixed[:2])
+        multiply(x, twice[2], out=xz)
+        multiply(w, twice[0], out=wx)
+        multiply(w, twice[1], out=wy)
+        multiply(w, twice[2], out=wz)
+        xx, yy, zz = square
+        for i, (a, b) in enumerate(((yy, zz), (xx, zz), (xx, yy))):
+            diagonal = out[i, i]
+            add(a, b, out=diagonal)
+            subtract(_ONE, diagonal, out=diagonal)
+        subtract(xy, wz, out=out[0, 1])
+        add(xz, wy, out=out[0, 2])
+        add(xy, wz, out=out[1, 0])
+        subtract(yz, wx, out=out[1, 2])
+        subtract(xz, wy, out=out[2, 0])
+        add(yz, wx, out=out[2, 1])
 
     def _advance(self) -> None:
-        if self._top == 4 * _SPARE_SLOTS:
-            self._buffer[: self._history_rows] = self._buffer[
-                self._top : self._top + self._history_rows
-            ].copy()
+        rows = self._history_rows
+        if self._top == rows:
+            self._buffer[:rows] = self._buffer[rows : 2 * rows]
             self._top = 0
         self._top += 4
 
 
-def _clip_and_scale(rows: Array, channel: Channel) -> None:
+def _clip_and_scale(values: Array, out: Array, channel: Channel) -> None:
     if channel.limit is not None:
-        _clip(rows, rows, channel.limit)
+        _clip(values, out, channel.limit)
+    elif values is not out:
+        np.copyto(out, values)
     if channel.scale != 1:
-        rows *= np.float32(channel.scale)
+        out *= np.float32(channel.scale)
 
 
 def _clip(values: Array, out: Array, limit: float) -> None:
-    np.maximum(values, np.float32(-limit), out=out)
-    np.minimum(out, np.float32(limit), out=out)
+    values.clip(np.float32(-limit), np.float32(limit), out=out)

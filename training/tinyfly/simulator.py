@@ -5,9 +5,9 @@
     reward, terminated, truncated = simulator.step(act(observation))   # (n,) each
     simulator.reset(terminated | truncated)
 
-One simulator works on as many columns as stay in a processor's cache; `fleet` makes several for more. A step
-allocates nothing that grows with n: start states, disturbances and noise come from banks drawn ahead of time,
-because drawing a normal number costs as much as ten of the step's operations on it.
+One simulator is fastest with about 8192 columns (`program`); `fleet` makes several for more. A step allocates
+nothing that grows with n: start states, disturbances and noise come from banks drawn ahead of time, because
+drawing a normal number costs as much as 40 of the step's operations on it.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ from numpy.typing import NDArray
 from tinyfly.airframe import Airframe
 from tinyfly.contract import Contract, paper_contract
 from tinyfly.disturbance import Latency, Noise, NoiseBank, Wind
-from tinyfly.dynamics import Dynamics, chunks
+from tinyfly.dynamics import Dynamics
 from tinyfly.observation import Observer
+from tinyfly.program import chunks
 from tinyfly.start import Start
 from tinyfly.state import POSITION, REFERENCE_POSITION, ROWS, VELOCITY
 
 Array = NDArray[np.float32]
 
 _STARTS = 4096  # drawn at a time
+_ONE, _HALF = np.array(1, np.float32), np.array(0.5, np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,10 @@ class Reward:
 
 
 class Simulator:
-    """n vehicles; see the module's example. ``state`` (17, n) and ``push`` (6, n) are the truth."""
+    """n vehicles; see the module's example. ``state`` (17, n) and ``push`` (6, n) are the truth.
+
+    ``dynamics``, of this airframe, width and rate, may serve several simulators that are stepped in turn.
+    """
 
     def __init__(
         self,
@@ -62,23 +67,30 @@ class Simulator:
         noise: Noise | None = None,
         latency_steps: tuple[float, float] = (0.0, 0.0),
         episode_steps: int = 500,
+        dynamics: Dynamics | None = None,
     ) -> None:
         self.airframe, self.n, self.episode_steps = airframe, n, episode_steps
         self.contract = contract or paper_contract(hover_action=airframe.hover_action)
-        self._rng, self._reward = rng, reward or Reward()
-        self._start, self._wind = start or Start(), wind or Wind()
+        self._rng, self._start, self._wind = rng, start or Start(), wind or Wind()
         dt_s = 1 / self.contract.rate_hz
-        self._dynamics = Dynamics(airframe, n, dt_s)
+        self.dynamics = dynamics or Dynamics(airframe, n, dt_s)
         self._observer = Observer(self.contract, n)
         self._noise = NoiseBank(noise or Noise(), n, rng)
         self._latency = Latency(rng.uniform(*latency_steps, n) if any(latency_steps) else 0.0, n)
         self._dt_us, self._time_us = round(1e6 * dt_s), 0
-        self.state, self.push = np.empty((ROWS, n), np.float32), np.empty((6, n), np.float32)
+        # State and push lie together, so that a reset writes both at once.
+        self._world = np.empty((ROWS + 6, n), np.float32)
+        self.state, self.push = self._world[:ROWS], self._world[ROWS:]
         self.reference = np.zeros((9 + 3 * len(self.contract.preview_s), 1), np.float32)
         self.age = np.zeros(n, np.int32)  # steps since the start of the episode
-        self._drawn = self._draw()
-        self._used = 0
-        self._a, self._b = np.empty((4, n), np.float32), np.empty((4, n), np.float32)
+        self._drawn, self._used = self._draw(), 0
+        r = reward or Reward()
+        costs = np.repeat([r.position, r.velocity, r.action, -r.attitude], (3, 3, 4, 1))
+        self._weights = (-r.scale * costs).astype(np.float32)  # of `_squares`
+        self._base = np.float32(r.constant - r.scale * r.attitude)
+        self._farthest = np.float32(r.limit_m) ** 2
+        self._hover_action = np.float32(self.contract.hover_action)
+        self._command, self._squares = np.empty((4, n), np.float32), np.empty((11, n), np.float32)
         self._rewards, self._terminated = np.empty(n, np.float32), np.empty(n, bool)
         self._truncated = np.empty(n, bool)
         self.reset()
@@ -89,11 +101,11 @@ class Simulator:
 
     def step(self, action: Array) -> tuple[Array, NDArray[np.bool_], NDArray[np.bool_]]:
         """Actions (4, n) in [-1, 1] -> reward, terminated, truncated: (n,) each, overwritten by the next."""
-        command = self._a
+        command = self._command
         self._observer.record(action)
-        add(action, 1, out=command)
-        multiply(command, 0.5, out=command)
-        self._dynamics.step(self.state, self._latency.delay(command), self.push)
+        add(action, _ONE, out=command)
+        multiply(command, _HALF, out=command)
+        self.dynamics.step(self.state, self._latency.delay(command), self.push)
         self._time_us += self._dt_us
         self.age += 1
         self._judge(action)
@@ -105,59 +117,51 @@ class Simulator:
         columns = np.arange(self.n) if mask is None else np.flatnonzero(mask)
         if not columns.size:
             return
-        states, pushes = self._take(columns.size)
-        self.state[:, columns], self.push[:, columns] = states, pushes
-        self.state[POSITION, columns] += self.reference[REFERENCE_POSITION]
+        drawn = self._take(columns.size)
+        drawn[POSITION] += self.reference[REFERENCE_POSITION]
+        self._world[:, columns] = drawn
         self.age[columns] = 0
         self._observer.reset(columns)
         self._latency.reset(columns, self._start.rotor_speed)
 
     def _judge(self, action: Array) -> None:
-        r, a, b, out = self._reward, self._a, self._b, self._rewards
-        subtract(self.state[POSITION], self.reference[REFERENCE_POSITION], out=a[:3])
-        np.abs(a[:3], out=b[:3])
-        np.maximum(b[0], b[1], out=b[0])
-        np.maximum(b[0], b[2], out=b[0])
-        np.less_equal(b[0], np.float32(r.limit_m), out=self._terminated)
-        np.logical_not(self._terminated, out=self._terminated)  # in this order, a NaN terminates
-        multiply(a[:3], a[:3], out=a[:3])
-        self._add_scaled_sum(a[:3], r.position, out, first=True)
-        multiply(self.state[VELOCITY], self.state[VELOCITY], out=a[:3])
-        self._add_scaled_sum(a[:3], r.velocity, out)
-        subtract(action, np.float32(self.contract.hover_action), out=a)
-        multiply(a, a, out=a)
-        add(a[0], a[3], out=a[0])
-        self._add_scaled_sum(a[:3], r.action, out)
-        multiply(self.state[3], self.state[3], out=a[0])
-        multiply(a[0], np.float32(-r.attitude), out=a[0])
-        add(out, a[0], out=out)
-        multiply(out, np.float32(-r.scale), out=out)
-        add(out, np.float32(r.constant - r.scale * r.attitude), out=out)
-        np.copyto(out, 0, where=self._terminated)
+        squares, reward, terminated = self._squares, self._rewards, self._terminated
+        position, velocity, effort, farthest = squares[:3], squares[3:6], squares[6:10], self._rewards
+        subtract(self.state[POSITION], self.reference[REFERENCE_POSITION], out=position)
+        multiply(position, position, out=position)
+        np.maximum(position[0], position[1], out=farthest)
+        np.maximum(farthest, position[2], out=farthest)
+        np.less_equal(farthest, self._farthest, out=terminated)
+        np.logical_not(terminated, out=terminated)  # in this order, a NaN terminates
+        multiply(self.state[VELOCITY], self.state[VELOCITY], out=velocity)
+        subtract(action, self._hover_action, out=effort)
+        multiply(effort, effort, out=effort)
+        multiply(self.state[3], self.state[3], out=squares[10])
+        np.matmul(self._weights, squares, out=reward)
+        add(reward, self._base, out=reward)
+        np.copyto(reward, 0, where=terminated)
 
-    def _add_scaled_sum(self, rows: Array, weight: float, out: Array, first: bool = False) -> None:
-        """out (+)= weight * sum of three rows; overwrites them."""
-        add(rows[0], rows[1], out=rows[0])
-        add(rows[0], rows[2], out=rows[0])
-        if first:
-            multiply(rows[0], np.float32(weight), out=out)
-        else:
-            multiply(rows[0], np.float32(weight), out=rows[0])
-            add(out, rows[0], out=out)
-
-    def _draw(self) -> tuple[Array, Array]:
+    def _draw(self) -> Array:
         n = max(_STARTS, self.n)
-        return self._start.draw(self._rng, n), self._wind.steady(self._rng, self.airframe, n)
+        starts, pushes = self._start.draw(self._rng, n), self._wind.steady(self._rng, self.airframe, n)
+        return np.concatenate([starts, pushes]).astype(np.float32)
 
-    def _take(self, k: int) -> tuple[Array, Array]:
-        """k start states and disturbances that were never used before."""
-        if self._used + k > self._drawn[0].shape[1]:
+    def _take(self, k: int) -> Array:
+        """(17 + 6, k) start states and disturbances that were never used before."""
+        if self._used + k > self._drawn.shape[1]:
             self._drawn, self._used = self._draw(), 0
         self._used += k
-        taken = slice(self._used - k, self._used)
-        return self._drawn[0][:, taken], self._drawn[1][:, taken]
+        return self._drawn[:, self._used - k : self._used]
 
 
 def fleet(airframe: Airframe, n: int, rng: np.random.Generator, **settings) -> list[Simulator]:
-    """Simulators for n vehicles in all, each small enough for the cache; settings as `Simulator`'s."""
-    return [Simulator(airframe, c.stop - c.start, rng, **settings) for c in chunks(n)]
+    """Simulators for n vehicles in all, each small enough for the cache; settings as `Simulator`'s.
+
+    They share the integrator's scratch, which so stays in the cache: step one at a time.
+    """
+    simulators: list[Simulator] = []
+    for columns in chunks(n):
+        width = columns.stop - columns.start
+        shared = next((s.dynamics for s in simulators if s.n == width), None)
+        simulators.append(Simulator(airframe, width, rng, dynamics=shared, **settings))
+    return simulators
