@@ -135,9 +135,7 @@ def test_a_step_allocates_no_row():
     s, a = simulator(n=CHUNK), actions(CHUNK)
     few = np.arange(CHUNK) % 1000 == 0
     for k in range(80):
-        if (
-            k == 40
-        ):  # the integrator's calls are written down, the history has been moved back, starts are drawn
+        if k == 40:  # by now calls are written down, the history has been moved back, starts are drawn
             tracemalloc.start()
         s.observe()
         s.step(a)

@@ -109,7 +109,7 @@ def random_weights(task):
 
 def test_a_projection_is_done_once_and_loses_what_is_not_symmetric():
     rollout, w = random_weights(make_task("crazyflie", CRAZYFLIE))
-    symmetry, before = Symmetry(CRAZYFLIE.layout, rollout.actor), [x.copy() for x in w]
+    symmetry, before = Symmetry(mirrors(CRAZYFLIE.layout), rollout.actor), [x.copy() for x in w]
     symmetry.project(w)
     once = [x.copy() for x in w]
     symmetry.project(w)
@@ -121,7 +121,7 @@ def test_a_projection_is_done_once_and_loses_what_is_not_symmetric():
 
 def test_the_optimisers_step_keeps_the_symmetry():
     rollout, w = random_weights(make_task("paper", CRAZYFLIE))
-    symmetry = Symmetry(CRAZYFLIE.layout, rollout.actor)
+    symmetry = Symmetry(mirrors(CRAZYFLIE.layout), rollout.actor)
     symmetry.project(w)
     step = Weights(*(orthogonalise(x) for x in w))
     again = Weights(*(x.copy() for x in step))

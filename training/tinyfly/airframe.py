@@ -28,6 +28,7 @@ _FOLDER = Path(__file__).parent / "airframes"
 
 Triple = tuple[float, float, float]
 Quadruple = tuple[float, float, float, float]
+Layout = tuple[Quadruple, Quadruple, Quadruple]  # roll, pitch, yaw levers of M1..M4
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +138,19 @@ class Airframe:
         return 1 / (self.rotor_fall_per_s[0] + 2 * self.rotor_fall_per_s[1] * self.hover_fraction)
 
     @property
-    def layout(self) -> tuple[Quadruple, Quadruple, Quadruple]:
+    def layout(self) -> Layout:
         """How each rotor M1..M4 turns the body about roll, pitch, yaw: its lever over the mean lever.
 
         Roll torque is sum y_i f_i, pitch torque -sum x_i f_i, yaw torque sum s_i t_i; all +-1 for an X.
         """
         x, y, _ = zip(*self.rotor_position_m, strict=True)
         return _of_mean_size(y), _of_mean_size([-e for e in x]), self.rotor_torque_sign
+
+    @property
+    def reaction_m(self) -> float:
+        """A rotor's reaction torque over its thrust, at hover."""
+        u = self.hover_fraction
+        return float(np.polyval(self.torque_nm[::-1], u) / np.polyval(self.thrust_n[::-1], u))
 
     @property
     def thrust_curve(self) -> Triple:

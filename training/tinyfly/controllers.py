@@ -89,11 +89,8 @@ class Mixer:
 
     def __init__(self, airframe: Airframe) -> None:
         x, y, _ = np.array(airframe.rotor_position_m).T
-        u = airframe.hover_fraction  # reaction torque over thrust, as it is at hover
-        arm = np.polyval(airframe.torque_nm[::-1], u) / np.polyval(airframe.thrust_n[::-1], u)
-        self._thrusts = np.linalg.inv(
-            np.stack([np.ones(4), y, -x, np.array(airframe.rotor_torque_sign) * arm])
-        )
+        reaction = np.array(airframe.rotor_torque_sign) * airframe.reaction_m
+        self._thrusts = np.linalg.inv(np.stack([np.ones(4), y, -x, reaction]))
         self._curve = airframe.thrust_n
 
     def speeds(self, thrust_n: Array, torque_nm: Array) -> Array:

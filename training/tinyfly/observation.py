@@ -80,7 +80,7 @@ class Observer:
         self._frame, self._last_frame = np.zeros((2, 3, 3, n), np.float32)
         self._last_velocity, self._gained = np.zeros((2, 3, n), np.float32)
         self._cross = np.zeros((3, n), np.float32)
-        self._diagonal = np.zeros((3, n), np.float32)
+        self._fades = np.zeros((3, n), np.float32)
         self._period_us = round(1e6 / contract.history_rate_hz)
         self._slices = contract.slices()
         self._due = True
@@ -196,7 +196,7 @@ class Observer:
             turned = np.add(frames[0], frames[1], out=self._cross)
             turned += frames[2]
             turned *= gain
-            fades = self._diagonal
+            fades = self._fades
             fades[:] = y
             fades[2] += np.float32(GRAVITY_M_S2)
             fades *= elapsed_s * keep

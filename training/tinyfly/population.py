@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyfly.airframe import GRAVITY_M_S2, Airframe, Quadruple
+from tinyfly.airframe import GRAVITY_M_S2, Airframe, Layout
 
 Array = NDArray[np.floating]
 Range = tuple[float, float]
@@ -46,7 +46,7 @@ class Ranges:
     Motor order and turning directions are one airframe's.
     """
 
-    layout: tuple[Quadruple, Quadruple, Quadruple]  # see `Airframe.layout`
+    layout: Layout  # see `Airframe.layout`
     thrust_to_weight: Range = (1.34, 2.4)
     mass: Range = (0.7, 1.3)  # the body's mass alone: inertia stays
     roll: Range = (165.0, 1250.0)  # torque / inertia, rad/s^2
@@ -111,7 +111,7 @@ class Fixed:
     mass: Range = (1.0, 1.0)
 
     @property
-    def layout(self) -> tuple[Quadruple, Quadruple, Quadruple]:
+    def layout(self) -> Layout:
         return self.airframe.layout
 
     def sample(self, rng: np.random.Generator, n: int) -> Population:
@@ -120,9 +120,7 @@ class Fixed:
         jx, jy, jz = a.inertia_kg_m2
         full = sum(a.thrust_n)
         x, y = np.abs(np.array(a.rotor_position_m)[:, :2]).mean(0)
-        u = a.hover_fraction
-        reaction = np.polyval(a.torque_nm[::-1], u) / np.polyval(a.thrust_n[::-1], u)  # m, at hover
-        arms = np.array([[y / jx], [x / jy], [reaction / jz]])
+        arms = np.array([[y / jx], [x / jy], [a.reaction_m / jz]])
         return Population(
             thrust=full / a.mass_kg / _uniform(rng, n)(self.mass),
             torque=full * arms * ones,

@@ -140,13 +140,12 @@ class Mellinger:
         )
         self._rpm = airframe.rotor_speed_max_rad_s * 60 / (2 * np.pi)
         most = sum(airframe.thrust_n)
-        u = airframe.hover_fraction
         true = {
             "mass": airframe.mass_kg,
             "mass_thrust": 65535 / (4 * most),  # newtons to PWM and back: no change of scale
             "thrust_max": most,
             "L": abs(airframe.rotor_position_m[0][0]),
-            "thrust2torque": np.polyval(airframe.torque_nm[::-1], u) / np.polyval(airframe.thrust_n[::-1], u),
+            "thrust2torque": airframe.reaction_m,
             "rpm2thrust": np.array(airframe.thrust_n) / self._rpm ** np.arange(3),
         }
         self._functions = [_told(x, true) for x in (position, attitude, rotors)]

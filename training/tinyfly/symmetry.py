@@ -13,19 +13,19 @@ An airframe that is only symmetric left to right keeps that plane alone; one tha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tinyfly.actor import Actor, Weights
-from tinyfly.airframe import Quadruple
+from tinyfly.airframe import Layout
 from tinyfly.physics import ROWS
 
 Array = NDArray[np.floating]
 Index = NDArray[np.intp]
 
-Layout = tuple[Quadruple, Quadruple, Quadruple]  # as `Airframe.layout`
 TOLERANCE = 1e-3  # of levers, relative to the mean one
 
 
@@ -72,16 +72,15 @@ def mirrors(layout: Layout) -> list[Mirror]:
 
 
 class Symmetry:
-    """The mirror images of an actor's weights. Hidden widths must be multiples of four."""
+    """An actor's weights, in some mirrors. With any, hidden widths must be multiples of four."""
 
-    def __init__(self, layout: Layout, actor: Actor) -> None:
+    def __init__(self, found: Sequence[Mirror], actor: Actor) -> None:
         widths = [h.shape[1] - 1 for h in actor.hidden]
-        if any(w % 4 for w in widths):
+        if found and any(w % 4 for w in widths):
             raise ValueError(f"hidden widths {widths} are not multiples of four")
-        self.mirrors = mirrors(layout)
-        self.order = 1 + len(self.mirrors)  # of the group: these and the identity
+        self.order = 1 + len(found)  # of the group: these and the identity
         self._images: list[list[tuple[Index, Array]]] = [[], [], []]  # of each matrix, in each mirror
-        for m in self.mirrors:
+        for m in found:
             one, two = (np.arange(w) ^ m.sisters for w in widths)
             past = (4 * np.arange(actor.history // 4)[:, None] + m.motors).ravel()
             first = np.append(past, actor.history + np.arange(actor.input.shape[1]))

@@ -22,7 +22,7 @@ from tinyfly.physics import POSITION, ROTATION, VELOCITY
 from tinyfly.policy import Policy
 from tinyfly.rollout import Rollout
 from tinyfly.start import Start
-from tinyfly.symmetry import Symmetry
+from tinyfly.symmetry import Symmetry, mirrors
 from tinyfly.task import Recipe, Task, make_task
 
 LESSONS = 576  # at most about so many states an update teach the critic
@@ -90,13 +90,12 @@ def optimise(task: Task, seed: int, progress: Report | None = None) -> tuple[Wei
     streams = np.random.SeedSequence(seed).spawn(3)
     rng = [np.random.default_rng(s) for s in streams]
     rollout = Rollout(task, r.environments, max(r.horizon), rng[0])
-    symmetry = Symmetry(task.population.layout, rollout.actor) if r.mirrors else None
+    symmetry = Symmetry(mirrors(task.population.layout) if r.mirrors else [], rollout.actor)
     # The mean of independent draws is smaller than each by the root of their number.
-    size = r.initial_size * math.sqrt(symmetry.order if symmetry else 1)
+    size = r.initial_size * math.sqrt(symmetry.order)
     gain, hover = input_gain(rollout), task.contract.hover_action
     weights = initial_weights(rng[1], rollout.actor.history, gain, r.width, hover, size)
-    if symmetry:
-        symmetry.project(weights)
+    symmetry.project(weights)
     optimizer = Muon(weights, r.momentum, r.decay)
     critic = CostateCritic(rollout, rng[2], r.critic_features) if r.critic else None
     record = np.empty(
@@ -125,8 +124,7 @@ def optimise(task: Task, seed: int, progress: Report | None = None) -> tuple[Wei
                 )
             else:
                 gradient = rollout.reverse(steps)
-            if symmetry:
-                symmetry.project(gradient)
+            symmetry.project(gradient)
             norm = math.sqrt(sum(float(np.vdot(g, g)) for g in gradient))
             if not math.isfinite(norm):
                 raise Diverged(f"the gradient is not finite at update {update + 1} of {r.updates}")
@@ -138,8 +136,7 @@ def optimise(task: Task, seed: int, progress: Report | None = None) -> tuple[Wei
                 error = np.sqrt(np.square(rollout.physics.state[steps, POSITION]).sum(0))
                 metrics = {"loss": rollout.loss(steps), "error_m": float(error.mean())}
                 progress((update + 1) / r.updates, metrics)
-    if symmetry:
-        symmetry.project(weights)  # what rounding has left over
+    symmetry.project(weights)  # what rounding has left over
     if not all(np.isfinite(w).all() for w in weights):
         raise Diverged("the weights are not finite")
     return weights, env_steps

@@ -117,9 +117,7 @@ def reduced(airframe: Airframe) -> Airframe:
     No drag; no propeller inertia; rotors that lag linearly, with the time constants that ours have at hover;
     and reaction torque proportional to thrust, with the ratio at hover.
     """
-    u = airframe.hover_fraction
-    ratio_m = np.polyval(airframe.torque_nm[::-1], u) / np.polyval(airframe.thrust_n[::-1], u)
-    c0, c1, c2 = (float(ratio_m * c) for c in airframe.thrust_n)
+    c0, c1, c2 = (airframe.reaction_m * c for c in airframe.thrust_n)
     return replace(
         airframe,
         torque_nm=(c0, c1, c2),

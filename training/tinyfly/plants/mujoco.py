@@ -80,9 +80,6 @@ _REST = np.eye(17)[3][:, None]
 
 def model_xml(airframe: Airframe, n: int, step_s: float) -> str:
     """The airframe as an MJCF text, n times."""
-    u = airframe.hover_fraction
-    ratio = sum(c * u**k for k, c in enumerate(airframe.torque_nm))
-    ratio /= sum(c * u**k for k, c in enumerate(airframe.thrust_n))
     lag_s = (airframe.rotor_rise_s + airframe.rotor_fall_s) / 2
     sites = "".join(
         f'<site name="$-{i}" pos="{x} {y} {z}"/>' for i, (x, y, z) in enumerate(airframe.rotor_position_m)
@@ -93,7 +90,8 @@ def model_xml(airframe: Airframe, n: int, step_s: float) -> str:
         f'<inertial pos="0 0 0" mass="{airframe.mass_kg}" diaginertia="{inertia}"/></body>'
     )
     motors = "".join(
-        f'<general site="$-{i}" gear="0 0 1 0 0 {sign * ratio}" dyntype="filterexact" dynprm="{lag_s}"/>'
+        f'<general site="$-{i}" gear="0 0 1 0 0 {sign * airframe.reaction_m}"'
+        f' dyntype="filterexact" dynprm="{lag_s}"/>'
         for i, sign in enumerate(airframe.rotor_torque_sign)
     )
     bodies, actuators = ("".join(x.replace("$", f"v{k}") for k in range(n)) for x in (body, motors))
