@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from tinyfly.cli.options import Json, PolicyFile, Result, count
+from tinyfly.cli.options import Json, OptionalPath, OptionalText, PolicyFile, Result, count
 from tinyfly.console import say, show_table
 from tinyfly.errors import UserError
 
@@ -64,7 +64,7 @@ class Build:
     policy: PolicyFile
     target: str = "emulated"
     """emulated (STM32F405 for QEMU), host, crazyflie, or another environment of platformio.ini"""
-    crazyflie_base: Path | None = None
+    crazyflie_base: OptionalPath = None
     """for --target crazyflie: your checkout of crazyflie-firmware"""
     kernel: Literal["auto", "float32", "int16", "int8"] = "auto"
     """the network's arithmetic; auto: the board's own (crazyflie: the first that fits)"""
@@ -103,11 +103,11 @@ class Flash:
     """Flash a board or a Crazyflie, and verify over the link what runs there. PROPS OFF."""
 
     policy: PolicyFile
-    port: str | None = None
+    port: OptionalText = None
     """the board's serial port, such as /dev/ttyUSB0; never guessed"""
-    radio: str | None = None
+    radio: OptionalText = None
     """the Crazyflie's URI, such as radio://0/80/2M (needs cflib)"""
-    crazyflie_base: Path | None = None
+    crazyflie_base: OptionalPath = None
     """with --radio: your checkout of crazyflie-firmware"""
     target: str = "stm32f405"
     """with --port: the board, an environment of platformio.ini"""

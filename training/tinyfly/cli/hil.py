@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
-from tinyfly.cli.options import Json, PolicyFile, Result, count, millimetres
+from tinyfly.cli.options import Json, OptionalPath, PolicyFile, Result, count, millimetres
 from tinyfly.console import progress, say, show_table
 from tinyfly.errors import UserError
 
@@ -17,15 +16,15 @@ class Hil:
     policy: PolicyFile
     port: str = "qemu"
     """qemu, host, line:qemu, auto, a device such as /dev/ttyUSB0, or socket://HOST:PORT"""
-    image: Path | None = None
+    image: OptionalPath = None
     """test this firmware.elf, or fly a complete Crazyflie image (cf2.elf) in an ARM emulator (no port)"""
     thorough: bool = False
     """also the tests with many flights: minutes instead of seconds"""
     select: str = ""
     """only tests whose names match, as pytest's -k"""
-    junit: Path | None = None
+    junit: OptionalPath = None
     """write JUnit XML to this file"""
-    log: Path | None = None
+    log: OptionalPath = None
     """write a log of every test (with --faults: of the flight) into this folder"""
     faults: str = ""
     """fly once with these faults, such as drop=0.05,delay=30ms,nan=0.1@1s..2s"""
@@ -35,7 +34,7 @@ class Hil:
     """hover so many seconds in real time, the chip on its own clock; late answers at 500 Hz are failures"""
     seed: int = 0
     """random seed of --faults and --campaign"""
-    replay: Path | None = None
+    replay: OptionalPath = None
     """send a log again and name the first answer that differs in a bit"""
     watch: bool = False
     """show one figure-eight while the chip flies it, in the terminal or in rerun's viewer"""

@@ -12,6 +12,7 @@ import tyro
 from tinyfly.cli.options import (
     Airframe,
     Json,
+    OptionalPath,
     PolicyFile,
     Result,
     millimetres,
@@ -50,7 +51,7 @@ class Train:
     """gradient: through the simulator, with a costate critic; td3: the paper's own (needs torch, minutes)"""
     watch: bool = False
     """fly the new policy's figure-eight afterwards, in the terminal or in rerun's viewer"""
-    log_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    log_dir: Annotated[OptionalPath, tyro.conf.arg(metavar="DIR")] = None
     """folder for TensorBoard: one run under the policy's name (needs tensorboardX)"""
     json: Json = False
 
@@ -128,7 +129,7 @@ class Evaluate:
     """which held-out episodes: none of them is ever trained on"""
     plant: str = "rk4"
     """dynamics to fly in: ours (rk4), or those of others: drone-models, mujoco, crazyflow, l2f"""
-    against: Path | None = None
+    against: OptionalPath = None
     """another policy, flown in the same episodes and compared pair by pair"""
     json: Json = False
 
@@ -190,7 +191,7 @@ class Report:
     """up to three more policies to fly beside it"""
     hil: tuple[Path, ...] = ()
     """what `tinyfly hil` left: its --json output in a file, logs, or the folder of its --log"""
-    figures: Path | None = None
+    figures: OptionalPath = None
     """also write every figure as PNG and SVG into this folder (needs matplotlib)"""
     airframe: str = ""
     """airframe to fly; the policy's own when empty"""

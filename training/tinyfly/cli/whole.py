@@ -11,7 +11,7 @@ import tyro
 
 from tinyfly.cli.chips import Build
 from tinyfly.cli.hil import Hil, hil_rows
-from tinyfly.cli.options import Json, Result
+from tinyfly.cli.options import Json, OptionalPath, Result
 from tinyfly.cli.policies import Evaluate, Train
 from tinyfly.console import progress, say, show_table
 
@@ -22,7 +22,7 @@ EPISODES = 200
 class Fly:
     """Train, evaluate, export, build, boot the emulated STM32F405 and fly it over serial: all in a row."""
 
-    policy: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[POLICY]")] = None
+    policy: Annotated[OptionalPath, tyro.conf.Positional, tyro.conf.arg(metavar="[POLICY]")] = None
     """policy file to fly; trains a new one when none is given"""
     json: Json = False
 
