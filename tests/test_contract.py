@@ -60,6 +60,8 @@ def test_slices_cover_the_input_without_gap_or_overlap():
         ({"integral": None}, "integral"),
         ({"specific_force": None}, "specific_force"),
         ({"specific_force": SpecificForce(time_constant_s=0.001)}, "time constant"),
+        ({"specific_force": SpecificForce(trend_s=0.05)}, "trend"),
+        ({"specific_force": SpecificForce(lead_s=-0.1)}, "lead"),
         ({"specific_force": SpecificForce(limit_m_s2=float("nan"))}, "finite"),
         ({"rate_hz": 5.0}, "rates"),
         ({"hover_action": float("inf")}, "finite"),

@@ -44,7 +44,7 @@ def paper_task():
 def flown(task):
     """A rollout in float64, weights large enough to act, and a function that flies it again."""
     rollout = Rollout(task, ENVIRONMENTS, STEPS, np.random.default_rng(1), np.float64)
-    inputs = np.ones(rollout.actor.input.shape[1])
+    inputs = np.ones(rollout.actor.history + rollout.actor.input.shape[1])
     weights = initial_weights(
         np.random.default_rng(0), rollout.actor.history, inputs, task.recipe.width, 0.3, dtype=np.float64
     )
@@ -114,8 +114,13 @@ def torch_loss(torch, task, rollout, parameters):
     rotor, actions = t64(rollout.physics.rotor[0].T), [t64(a.T) for a in rollout.actor.actions[:32]]
     noise, push, extra = t64(rollout.noise), t64(rollout.physics.push), t64(rollout.actor.input)
     limits = t64(rollout._limits.T)
-    integral, force = t64(rollout.integrated[0].T), t64(rollout.actor.input[0, 18 : rollout.differentiable].T)
-    wind, force_noise = t64(rollout.physics.wind), t64(rollout._force_noise) if rollout.force else None
+    integral, wind = t64(rollout.integrated[0].T), t64(rollout.physics.wind)
+    force, slow = torch.zeros(2, ENVIRONMENTS, 3, dtype=torch.float64)  # as all of these episodes begin
+    if rollout.force:
+        k = rollout.force
+        lead = k.lead_s / k.trend_s
+        force_scale = next(c.scale for c in task.contract.channels if c.name == "specific_force")
+        force_noise = t64(rollout._force_noise / (force_scale * (1 + lead)))
     mixer = torch.tensor([[1, 1, 1, 1], [-1, -1, 1, 1], [-1, 1, 1, -1], [-1, 1, -1, 1]], dtype=torch.float64)
     scale, offset = t64(e.scale.T[:, 2:]), t64(e.offset.T[:, 2:])
     rise, fall = t64((e.fall + e.rise_more).T), t64(e.fall.T)
@@ -125,17 +130,18 @@ def torch_loss(torch, task, rollout, parameters):
         clipped = torch.maximum(torch.minimum(seen[:, 3:9], limits), -limits)
         seen = torch.cat([seen[:, :3], clipped, seen[:, 9:]], 1)
         aimed = torch.cat([seen[:, :3], seen[:, 3:6] + integral, seen[:, 6:]], 1)
-        inputs = torch.cat([*actions[-32:], aimed, force, extra[t, rollout.differentiable :].T], 1)
+        sensed = [force_scale * (force + lead * (force - slow))] if rollout.force else []
+        inputs = torch.cat([*actions[-32:], aimed, *sensed, extra[t, rollout.differentiable :].T], 1)
         if rollout.integral:
-            k = rollout.integral
-            integral = integral + k.gain_per_s * DT * seen[:, 3:6].clamp(-k.error_limit_m, k.error_limit_m)
+            i = rollout.integral
+            integral = integral + i.gain_per_s * DT * seen[:, 3:6].clamp(-i.error_limit_m, i.error_limit_m)
         h = torch.tanh(inputs @ first.T)
         h = torch.tanh(torch.cat([h, one], 1) @ second.T)
         actions.append(torch.tanh(torch.cat([h, one], 1) @ last.T))
         late = len(e.latency)
         command = sum(t64(e.latency[i].T) * actions[len(actions) - late + i] for i in range(late))
-        lead = command - rotor
-        after = rotor + torch.where(lead > 0, rise, fall) * lead
+        behind = command - rotor
+        after = rotor + torch.where(behind > 0, rise, fall) * behind
         both = rotor + after
         wrench = (both * (t64(e.curve_2.T) * both + t64(e.curve_1.T))) @ mixer.T * scale + offset
         gyro = t64(e.gyro.T) * torch.stack([w[:, 1] * w[:, 2], w[:, 2] * w[:, 0], w[:, 0] * w[:, 1]], 1)
@@ -144,11 +150,11 @@ def torch_loss(torch, task, rollout, parameters):
         middle = rotation + torch.linalg.cross(rotation, half[:, None].expand_as(rotation), dim=2)
         turn = 2 * torch.linalg.cross(middle, half[:, None].expand_as(rotation), dim=2)
         if rollout.force:
-            k = rollout.force
             air = wind[t].T - t64(e.drag.T) * v
             felt = (middle.transpose(1, 2) @ air[:, :, None])[:, :, 0]
             felt = torch.cat([felt[:, :2], felt[:, 2:] + wrench[:, :1]], 1)
-            force = force + (rollout.force_scale * felt - DT * force) / k.time_constant_s + force_noise[t].T
+            slow = slow + DT * (force - slow) / k.trend_s
+            force = force + (felt - DT * force) / k.time_constant_s + force_noise[t].T
         v_after = v * t64(e.keep.T) + middle[:, :, 2] * wrench[:, :1] + push[t].T
         p = p + (v + v_after) * DT / 2
         rotation, rotor, w, v = rotation + turn, after, w_after, v_after

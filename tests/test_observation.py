@@ -23,7 +23,7 @@ TRACKING = Contract(
     ),
     history_length=5,
     integral=Integral(gain_per_s=2.0, error_limit_m=0.2, limit_m=0.05),
-    specific_force=SpecificForce(time_constant_s=0.1, limit_m_s2=15.0),
+    specific_force=SpecificForce(time_constant_s=0.1, trend_s=0.15, lead_s=0.2, limit_m_s2=15.0),
     preview_s=(0.08, 0.16),
 )
 
@@ -35,7 +35,7 @@ class Plain:
         self.c = contract
         self.slots = [np.zeros(4, F)] * contract.history_length
         self.integral, self.kept = np.zeros(3, F), np.zeros(3, F)
-        self.force, self.last = np.zeros(3, F), None
+        self.force, self.slow, self.led, self.last = (*np.zeros((3, 3), F), None)
         self.time, self.period = None, round(1e6 / contract.history_rate_hz)
         self.phase, self.due = self.period // 2, True
 
@@ -68,7 +68,7 @@ class Plain:
             "velocity_error": s[7:10] - r[3:6],
             "angular_velocity": s[10:13],
             "position_integral": self.integral,
-            "specific_force": self.force,
+            "specific_force": self.led,
             "reference_acceleration": r[6:9],
             "acceleration_preview": r[9:],
         }
@@ -85,12 +85,14 @@ class Plain:
         if self.last and elapsed <= 100_000:
             frame, gained = rotation + self.last[0], velocity - self.last[1]
             gained[2] += F(9.81) * seconds
+            self.slow = self.slow + seconds * F(1 / k.trend_s) * (self.force - self.slow)
             fade, force = seconds * F(1 / k.time_constant_s), self.force.copy()
             for j in range(3):
                 turned = frame[0, j] * gained[0] + frame[1, j] * gained[1] + frame[2, j] * gained[2]
                 kept = force[j] + F(9.81 if j == 2 else 0)
                 self.force[j] += F(0.5 / k.time_constant_s) * turned - fade * kept
             self.force = np.clip(self.force, F(-k.limit_m_s2), F(k.limit_m_s2))
+        self.led = self.force + F(k.lead_s / k.trend_s) * (self.force - self.slow)
         self.last = rotation, velocity
 
     def record(self, action):

@@ -35,7 +35,7 @@ def rollout_of(task, n=16, steps=20, seed=0):
     weights = initial_weights(
         np.random.default_rng(seed),
         rollout.actor.history,
-        trainer.input_gain(rollout),
+        trainer.input_scale(rollout),
         task.recipe.width,
         0.3,
     )

@@ -87,9 +87,11 @@ static void rotation(const float q[4], float r[9])
 static void feel(tf_observation_t *observation, uint32_t now_us, const float velocity[3], const float r[9])
 {
     const uint32_t elapsed_us = now_us - observation->state_us;
+    float led[3]; /* along its trend */
 
     if (observation->seen && elapsed_us <= LONGEST_STEP_US) {
         const float elapsed_s = (float)elapsed_us * 1e-6f, fade = elapsed_s * TF_SPECIFIC_FORCE_FADE;
+        const float follow = elapsed_s * TF_SPECIFIC_FORCE_FOLLOW;
         const float *last = observation->frame;
         float gained[3];
 
@@ -100,6 +102,7 @@ static void feel(tf_observation_t *observation, uint32_t now_us, const float vel
             const float turned = (r[i] + last[i]) * gained[0] + (r[3u + i] + last[3u + i]) * gained[1]
                                  + (r[6u + i] + last[6u + i]) * gained[2];
 
+            observation->slow[i] += (y - observation->slow[i]) * follow;
             observation->force[i] = tf_clip(y + (turned * TF_SPECIFIC_FORCE_GAIN - still * fade),
                                             TF_SPECIFIC_FORCE_BOUND);
         }
@@ -108,7 +111,9 @@ static void feel(tf_observation_t *observation, uint32_t now_us, const float vel
     memcpy(observation->frame, r, sizeof observation->frame);
     observation->state_us = now_us;
     observation->seen = true;
-    FILL(SPECIFIC_FORCE, observation->force);
+    for (uint32_t i = 0; i < 3u; i++)
+        led[i] = (observation->force[i] - observation->slow[i]) * TF_SPECIFIC_FORCE_LEAD + observation->force[i];
+    FILL(SPECIFIC_FORCE, led);
 }
 #endif
 

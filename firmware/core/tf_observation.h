@@ -16,6 +16,7 @@ typedef struct {
     float integral[3];             /* m */
     float clipped_error[3];        /* m, of the last step */
     float force[3];                /* m/s^2, specific, low-passed */
+    float slow[3];                 /* the same once more, for its trend */
     float velocity[3];             /* m/s, of the last state */
     float frame[9];                /* rotation matrix of the last state */
     uint32_t state_us;             /* when it came */

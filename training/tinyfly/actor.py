@@ -35,7 +35,7 @@ class Weights:
 def initial_weights(
     rng: np.random.Generator,
     history: int,
-    input_gain: Array,
+    input_scale: Array,
     width: int,
     hover_action: float,
     size: float = 1.0,
@@ -43,19 +43,20 @@ def initial_weights(
 ) -> Weights:
     """Uniform, small at the output: the first policy hovers.
 
-    ``input_gain`` scales the input's columns, ``size`` everything but the biases.
+    ``input_scale`` (history + inputs,) scales the first matrix's columns, ``size`` everything but the biases.
     """
 
     def uniform(rows: int, columns: int, scale: float) -> Array:
         return (rng.uniform(-1, 1, (rows, columns)) * (size * scale)).astype(dtype)
 
-    state = uniform(width, len(input_gain), 1 / np.sqrt(18)) * input_gain.astype(dtype)
+    state = uniform(width, len(input_scale) - history, 1 / np.sqrt(18))
     past = uniform(width, history, 1 / np.sqrt(max(history, 1) + 18))
+    first = np.concatenate([past, state], 1) * input_scale.astype(dtype)
     second = np.concatenate([uniform(width, width, width**-0.5), np.zeros((width, 1), dtype)], 1)
     last = np.concatenate(
         [uniform(4, width, 0.1 * width**-0.5), np.full((4, 1), np.arctanh(hover_action), dtype)], 1
     )
-    return Weights(np.concatenate([past, state], 1), second, last)
+    return Weights(first, second, last)
 
 
 class Actor:

@@ -18,7 +18,7 @@ from typing import Any
 
 from tinyfly.errors import UserError
 
-VERSION = 1
+VERSION = 2
 
 # Every channel that exists: name -> (values, unit, meaning).
 # "Error" always means state minus reference.
@@ -29,7 +29,7 @@ CHANNELS: dict[str, tuple[int | None, str, str]] = {
     "velocity_error": (3, "m/s", "velocity minus reference velocity, world frame"),
     "angular_velocity": (3, "rad/s", "angular velocity, body frame"),
     "position_integral": (3, "m", "integral of gain * clipped position error, world frame"),
-    "specific_force": (3, "m/s^2", "specific force, low-passed, less (0, 0, g), body frame"),
+    "specific_force": (3, "m/s^2", "specific force as `SpecificForce` says, less (0, 0, g), body frame"),
     "reference_acceleration": (3, "m/s^2", "reference acceleration now, world frame"),
     "acceleration_preview": (None, "m/s^2", "reference acceleration at each preview time, world frame"),
 }
@@ -58,11 +58,16 @@ class Integral:
 class SpecificForce:
     """What an accelerometer would read, found from the velocity by whoever runs the policy.
 
-    dy/dt = (R^T (dv/dt + g) - (0, 0, g) - y) / time_constant, |y| <= limit (each axis). Its x and y are drag
-    and wind, which nothing else shows the policy; its z is the thrust that the rotors really give.
+    dy/dt = (R^T (dv/dt + g) - (0, 0, g) - y) / time_constant, |y| <= limit (each axis), and the slower
+    dz/dt = (y - z) / trend. Seen is y + lead * (y - z) / trend: y, led by so many seconds along its trend.
+    Its x and y are drag and wind, which nothing else shows the policy; its z is the thrust that the rotors
+    really give. Led by more than it lags, drag can be met before it grows, by a policy that cannot tell how
+    much of a force is drag.
     """
 
     time_constant_s: float = 0.1
+    trend_s: float = 0.15
+    lead_s: float = 0.0
     limit_m_s2: float = 40.0  # one absurd velocity must not be remembered for long
 
 
@@ -171,11 +176,16 @@ def _validate(c: Contract) -> None:
             numbers += [getattr(settings, f.name) for f in fields(settings)]
     if not all(isinstance(x, int | float) and math.isfinite(x) for x in numbers):
         raise UserError("contract holds a number that is not finite")
-    if c.specific_force and not (
-        c.specific_force.time_constant_s >= 0.02 and c.specific_force.limit_m_s2 > 0
+    force = c.specific_force
+    if force and not (
+        force.time_constant_s >= 0.02
+        and force.trend_s >= 0.1  # the longest step: a longer one than the trend would overshoot it
+        and 0 <= force.lead_s <= 1
+        and force.limit_m_s2 > 0
     ):
         raise UserError(
-            "contract: specific_force needs a time constant of 0.02 s or more and a positive limit"
+            "contract: specific_force needs a time constant of 0.02 s or more, a trend of 0.1 s or more, "
+            "a lead of 0..1 s and a positive limit"
         )
     if not all(0 < lead <= 1 for lead in c.preview_s):
         raise UserError(f"contract preview times {c.preview_s} are out of 0..1 s")

@@ -3,7 +3,8 @@
 This is the definition of the bits that firmware/core/tf_observation.c mirrors. Everything is float32, every
 operation below is one IEEE operation (no fused multiply-add), and this is their order, for each vehicle.
 
-``reset``: history slots 0 (half speed, where training starts), integral and force 0, no previous step.
+``reset``: history slots 0 (half speed, where training starts), integral 0, specific force's y and z 0, no
+previous step.
 
 ``observe(time_us, sensed, reference)``
  1. time: dt_us = (time_us - previous time_us) modulo 2^32, at most 100000 (a stall must not wind up the
@@ -21,9 +22,11 @@ operation below is one IEEE operation (no fused multiply-add), and this is their
  5. specific force y: from the second step on, where elapsed_us, the time since the last state, is at most
     100000 (longer, and the velocity's change says nothing): k = (elapsed_us * 1e-6) * (1 / time_constant),
     h = 0.5 / time_constant (both constants float32), g_dt = 9.81 * (elapsed_us * 1e-6),
-    d = v - previous v, d_z += g_dt; each axis j of the body:
+    d = v - previous v, d_z += g_dt, m = (elapsed_us * 1e-6) * (1 / trend); each axis j of the body:
+        z_j = z_j + m * (y_j - z_j)
         turned_j = ((R_0j + R'_0j) d_x + (R_1j + R'_1j) d_y) + (R_2j + R'_2j) d_z   with R' the previous R
         y_j = clip(y_j + (h * turned_j - k * (y_j + (0, 0, 9.81)_j)), +-limit)
+    the channel's value is y + (lead / trend) * (y - z), the quotient float32, whether or not y has changed.
  6. every channel: input = clip(value, +-limit) * scale; the clip is max(value, -limit), then min(., limit).
 
 ``record(action)``, after the network has acted: when an advance is due, the oldest slot drops out, a new
@@ -69,9 +72,9 @@ class Observer:
         self._buffer = np.zeros((self._history_rows + contract.size, n), np.float32)
         self._top = 0
         # What is remembered besides, in one array for the sake of `reset`; seen: 1 where a state was before.
-        self._memory = np.zeros((14, n), np.float32)
+        self._memory = np.zeros((17, n), np.float32)
         self._sum, self._seen = self._memory[0:4], self._memory[4]
-        self._integral, self._clipped_error, self._force = self._memory[5:].reshape(3, 3, n)
+        self._integral, self._clipped_error, self._force, self._slow = self._memory[5:].reshape(4, 3, n)
         self._count = 0
         self._error = np.zeros((3, n), np.float32)
         self._twice = np.zeros((3, n), np.float32)
@@ -133,7 +136,7 @@ class Observer:
                 case "position_integral":
                     values = self._integral
                 case "specific_force":
-                    values = self._force
+                    values = self._lead()
                 case "reference_acceleration":
                     values = reference[REFERENCE_ACCELERATION]
                 case "acceleration_preview":
@@ -189,6 +192,10 @@ class Observer:
         gained, y, elapsed_s = self._gained, self._force, np.float32(elapsed_us) * np.float32(1e-6)
         if elapsed_us <= LONGEST_STEP_US:
             keep, gain = np.float32(1 / settings.time_constant_s), np.float32(0.5 / settings.time_constant_s)
+            follows = np.subtract(y, self._slow, out=self._fades)
+            follows *= elapsed_s * np.float32(1 / settings.trend_s)
+            follows *= self._seen
+            self._slow += follows
             np.subtract(velocity, self._last_velocity, out=gained)
             gained[2] += np.float32(GRAVITY_M_S2) * elapsed_s
             frames = np.add(self._frame, self._last_frame, out=self._product)
@@ -205,6 +212,15 @@ class Observer:
             y += turned
             _clip(y, y, settings.limit_m_s2)
         self._last_velocity[:], self._last_frame[:], self._seen[:] = velocity, self._frame, 1
+
+    def _lead(self) -> Array:
+        """The specific force along its trend."""
+        settings = self.contract.specific_force
+        assert settings is not None
+        led = np.subtract(self._force, self._slow, out=self._cross)
+        led *= np.float32(settings.lead_s / settings.trend_s)
+        led += self._force
+        return led
 
     def _rotation(self, q: Array, out: Array) -> None:
         """(4, n) quaternion -> (3, 3, n), operation for operation as the module says (x y2 = y x2)."""

@@ -1,10 +1,14 @@
 """Muon (Keller Jordan, 2024): momentum, then the nearest orthogonal matrix as the step.
 
 Every singular direction of a layer moves at the same speed. On this problem it does in 40 updates what Adam
-does in several hundred (docs/training.md).
+does in several hundred (docs/training.md). That speed is in units of the inputs, so an input that is small by
+nature, a position in metres, would be learnt slowly: the first layer is turned as if each input had been
+divided by its size.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,14 +41,18 @@ class Muon:
     nothing is learnt any more: twice the updates then fly worse, not better.
     """
 
-    def __init__(self, weights: Weights, momentum: float = 0.85, decay: float = 0.0) -> None:
+    def __init__(
+        self, weights: Weights, input_scale: Array, momentum: float = 0.85, decay: float = 0.0
+    ) -> None:
+        """``input_scale`` (columns of the first matrix,): one over the inputs' sizes."""
         self.momentum, self.decay = momentum, decay
+        self.scales = (input_scale, np.float32(1), np.float32(1))
         self.velocity = [np.zeros_like(w) for w in weights]
 
     def step(self, weights: Weights, gradient: Weights, rate: float) -> None:
         """One update with Nesterov momentum, of size ``rate * sqrt(outputs)`` whatever the gradient's."""
-        for w, g, v in zip(weights, gradient, self.velocity, strict=True):
+        for w, g, v, scale in zip(weights, gradient, self.velocity, self.scales, strict=True):
             v *= self.momentum
             v += g
             w *= 1 - rate * self.decay
-            w -= rate * np.sqrt(len(w)) * orthogonalise(g + self.momentum * v)
+            w -= rate * math.sqrt(len(w)) * scale * orthogonalise((g + self.momentum * v) * scale)

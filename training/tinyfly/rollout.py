@@ -40,8 +40,12 @@ class _Views:
     position: Array
     integral: Array
     integral_next: Array
-    force: Array
+    force: Array  # low-passed, and again, more slowly: see `SpecificForce`
     force_next: Array
+    fast: Array  # the two alone
+    fast_next: Array
+    slow_next: Array
+    felt_next: Array  # the actor's input: their sum
     command: Array
     recent: Array  # the actions that the latency mixes
     recent_adjoint: Array
@@ -58,7 +62,7 @@ class Rollout:
         channels = {channel.name: channel for channel in c.channels}
         self.integral, self.force = c.integral, c.specific_force
         self.differentiable = ROWS + 3 * bool(c.specific_force)
-        kept = self.differentiable - ROWS + 3 * bool(c.integral)  # rows that the policy keeps by itself
+        kept = 3 * bool(c.integral) + 6 * bool(c.specific_force)  # rows that the policy keeps by itself
         self.previews = [0] * ("reference_acceleration" in channels) + [round(s / DT) for s in c.preview_s]
         self.acceleration_scale = channels["reference_acceleration"].scale if self.previews else 0.0
         inputs = self.differentiable + 1 + 3 * len(self.previews)
@@ -68,8 +72,9 @@ class Rollout:
         self.actor.input[:, self.differentiable] = 1
         self.noise_bank, self.gust_bank = noise_bank(task, rng, n, dtype), gust_bank(task, rng, n, dtype)
         self.noise = np.zeros((steps, ROWS, n), dtype)
-        self.adjoint = Adjoint(n, kept, dtype)  # extra: of the integral, then of the specific force
+        self.adjoint = Adjoint(n, kept, dtype)  # extra: of the integral, then of the specific force's two
         self.integrated = np.zeros((steps + 1, 3, n), dtype)
+        self.filtered = np.zeros((steps + 1, 6, n), dtype)  # specific force
         self.cost = Cost(task.loss, steps, n, self.episodes.hover_action, dtype)
         self.unclipped = np.zeros((steps, 6, n), dtype)
         self.integrates = np.zeros((steps, 3, n), dtype)
@@ -81,9 +86,12 @@ class Rollout:
             self._error_limit = np.full((3, n), c.integral.error_limit_m, dtype)
             self._gain = np.full((3, n), c.integral.gain_per_s * DT, dtype)
         if c.specific_force:
-            fade, self.force_scale = 1 / c.specific_force.time_constant_s, channels["specific_force"].scale
-            self._force_gain = np.full((3, n), self.force_scale * fade, dtype)
-            self._force_keep = np.full((3, n), 1 - DT * fade, dtype)
+            k, scale = c.specific_force, channels["specific_force"].scale
+            lead = k.lead_s / k.trend_s  # y + lead * (y - z) is the sum of two: (1 + lead) y, -lead z
+            self._force_gain = np.full((3, n), scale * (1 + lead) / k.time_constant_s, dtype)
+            self._force_keep = np.full((6, n), 1 - DT / k.time_constant_s, dtype)
+            self._force_keep[3:] = 1 - DT / k.trend_s
+            self._slow_gain = np.full((3, n), -lead / (1 + lead) * DT / k.trend_s, dtype)
             self._force_noise = np.zeros((steps, 3, n), dtype)
         self._views = [self._view(t) for t in range(steps)]
         self.steps = 0
@@ -91,7 +99,7 @@ class Rollout:
 
     def _view(self, t: int) -> _Views:
         x, last, late = self.actor.input, self.actor.slots + t + 1, self.episodes.slots
-        force = slice(ROWS, ROWS + 3)
+        filtered, after = self.filtered[t], self.filtered[t + 1]
         return _Views(
             self.physics.state[t],
             self.noise[t],
@@ -100,8 +108,12 @@ class Rollout:
             x[t, POSITION],
             self.integrated[t],
             self.integrated[t + 1],
-            x[t, force],
-            x[t + 1, force],
+            filtered,
+            after,
+            filtered[:3],
+            after[:3],
+            after[3:],
+            x[t + 1, ROWS : ROWS + 3],
             self.actor.actions[last - 1],
             self.actor.actions[last - late : last],
             self.actor.action_adjoint[last - late : last],
@@ -117,7 +129,7 @@ class Rollout:
         self.physics.carry(h)
         self.actor.actions[:slots] = self.actor.actions[h : h + slots].copy()
         self.actor.input[0, ROWS : self.differentiable] = self.actor.input[h, ROWS : self.differentiable]
-        self.integrated[0] = self.integrated[h]
+        self.integrated[0], self.filtered[0] = self.integrated[h], self.filtered[h]
         if self.task.paths:
             self.episodes.advance_references(h * DT)
         self.restart(np.nonzero(lost | (self.rng.random(self.n) < share))[0])
@@ -129,6 +141,7 @@ class Rollout:
             self.actor.actions[: self.actor.slots, :, index] = 0
             self.actor.input[0, ROWS : self.differentiable][:, index] = 0
             self.integrated[0][:, index] = 0
+            self.filtered[0][:, index] = 0
 
     def forward(self, weights: Weights, steps: int) -> None:
         """Fly ``steps`` steps."""
@@ -141,6 +154,7 @@ class Rollout:
             error_high, error_low, gain = self._error_limit, -self._error_limit, self._gain
         if self.force:
             force_gain, force_keep, force_noise = self._force_gain, self._force_keep, self._force_noise
+            slow_gain = self._slow_gain
         for t in range(steps):
             s = self._views[t]
             add(s.state, s.noise, out=s.seen)
@@ -159,10 +173,13 @@ class Rollout:
                 command = add.reduce(delayed, axis=0, out=self._command)
             physics.forward(t, command)
             if self.force:
-                multiply(physics.felt[t], force_gain, out=three)
                 multiply(s.force, force_keep, out=s.force_next)
-                add(s.force_next, three, out=s.force_next)
-                add(s.force_next, force_noise[t], out=s.force_next)
+                multiply(physics.felt[t], force_gain, out=three)
+                add(s.fast_next, three, out=s.fast_next)
+                add(s.fast_next, force_noise[t], out=s.fast_next)
+                multiply(s.fast, slow_gain, out=three)
+                add(s.slow_next, three, out=s.slow_next)
+                add(s.fast_next, s.slow_next, out=s.felt_next)
 
     def reverse(
         self, steps: int, terminal: Array | None = None, record: Array | None = None, every: int = 1
@@ -177,7 +194,7 @@ class Rollout:
         self._prepare_reverse(steps)
         a.all[:] = 0 if terminal is None else terminal
         back_state, back_force, felt = actor.back[:ROWS], actor.back[ROWS:], None
-        a_integral, a_force = a.extra[:3], a.extra[-3:]
+        a_integral, a_force, a_fast, a_slow = a.extra[:3], a.extra[-6:], a.extra[-6:-3], a.extra[-3:]
         back_position, back_clipped = actor.back[POSITION], actor.back[CLIPPED]
         limit = self.task.recipe.adjoint_limit / (self.n * steps)
         for t in range(steps - 1, -1, -1):
@@ -185,8 +202,10 @@ class Rollout:
             if t % LIMIT_EVERY == 0:
                 _limit_columns(a.all, limit)
             if self.force:
-                felt = multiply(a_force, self._force_gain, out=self._felt)
+                felt = multiply(a_fast, self._force_gain, out=self._felt)
+                multiply(a_slow, self._slow_gain, out=three)
                 multiply(a_force, self._force_keep, out=a_force)
+                add(a_fast, three, out=a_fast)
             physics.reverse(t, a, command, felt)
             recent = self._views[t].recent_adjoint
             if len(latency) > 1:
@@ -196,7 +215,8 @@ class Rollout:
                 add(recent[0], command, out=recent[0])
             actor.reverse(t)
             if self.force:
-                add(a_force, back_force, out=a_force)
+                add(a_fast, back_force, out=a_fast)
+                add(a_slow, back_force, out=a_slow)
             if self.integral:
                 multiply(a_integral, self.integrates[t], out=three)
                 add(a_integral, back_position, out=a_integral)
@@ -230,6 +250,7 @@ class Rollout:
                 p.half_angle,
                 p.air,
                 self.integrated,
+                self.filtered,
                 a.actions,
                 a.input,
                 *a.hidden,

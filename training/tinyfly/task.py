@@ -19,8 +19,8 @@ class Paths:
     """Random references."""
 
     moving: float = 1.0  # share of environments whose reference moves
-    period_s: Range = (1.3, 8.0)
-    acceleration_m_s2: float = 6.5
+    period_s: Range = (1.8, 8.0)
+    acceleration_m_s2: float = 9.0
     extent_m: float = 1.2
 
 
@@ -124,11 +124,11 @@ def crazyflie(airframe: Airframe) -> Task:
         starts=((0.75, Start()), (0.25, WILD)),
         noise=Noise(tilt_bias_rad=0.005, velocity_bias_m_s=0.005, rate_bias_rad_s=0.01),
         wind=Wind(gust=0.03),
-        latency_s=0.022,
+        latency_s=0.026,
         paths=Paths(),
         lost_m=5.0,
-        loss=Loss(position=700.0, linear_m=0.043, attitude=40.0, velocity=2.0, rate=0.03, change=1.0),
-        recipe=replace(THOROUGH, reset=0.35),
+        loss=Loss(position=1000.0, linear_m=0.03, attitude=40.0, velocity=2.0, rate=0.03, change=1.0),
+        recipe=replace(THOROUGH, environments=64, rate=0.02, reset=0.35),
     )
 
 
@@ -141,7 +141,7 @@ def tracking(airframe: Airframe) -> Task:
         starts=((0.95, Start()), (0.05, WILD)),
         lost_m=4.0,
         latency_s=0.022,
-        paths=Paths(acceleration_m_s2=12.0),
+        paths=Paths(period_s=(1.3, 8.0), acceleration_m_s2=12.0),
         loss=Loss(position=500.0, linear_m=0.1, velocity=0.1, change=0.5),
         recipe=replace(THOROUGH, updates=250, environments=72, critic=False),
     )
@@ -174,7 +174,7 @@ def _tracking_contract(airframe: Airframe) -> Contract:
             Channel("acceleration_preview", 3 * len(previews), scale=0.1),
         ),
         integral=Integral(gain_per_s=0.7, error_limit_m=0.07, limit_m=1.0),
-        specific_force=SpecificForce(time_constant_s=0.07),
+        specific_force=SpecificForce(time_constant_s=0.07, trend_s=0.15, lead_s=0.2),
         preview_s=previews,
         hover_action=airframe.hover_action,
         thrust_curve=airframe.thrust_curve,

@@ -93,10 +93,11 @@ def optimise(task: Task, seed: int, progress: Report | None = None) -> tuple[Wei
     symmetry = Symmetry(mirrors(task.population.layout) if r.mirrors else [], rollout.actor)
     # The mean of independent draws is smaller than each by the root of their number.
     size = r.initial_size * math.sqrt(symmetry.order)
-    gain, hover = input_gain(rollout), task.contract.hover_action
-    weights = initial_weights(rng[1], rollout.actor.history, gain, r.width, hover, size)
+    scale, hover = input_scale(rollout), task.contract.hover_action
+    weights = initial_weights(rng[1], rollout.actor.history, scale, r.width, hover, size)
+    weights.first[:, rollout.actor.history + rollout.differentiable] = 0  # no bias at first
     symmetry.project(weights)
-    optimizer = Muon(weights, r.momentum, r.decay)
+    optimizer = Muon(weights, scale, r.momentum, r.decay)
     critic = CostateCritic(rollout, rng[2], r.critic_features) if r.critic else None
     record = np.empty(
         (1 + min(LESSONS // r.environments, max(r.horizon)), *rollout.adjoint.all.shape), np.float32
@@ -154,13 +155,18 @@ def learning_rate(r: Recipe, update: int) -> float:
     return min(1.0, (update + 1) / WARM_UP) * (r.rate_end + (r.rate - r.rate_end) * decay)
 
 
-def input_gain(rollout: Rollout) -> np.ndarray:
-    """Initial size of each input's weights: centimetres matter as much as metres per second."""
-    gain = np.ones(rollout.actor.input.shape[1])
-    gain[POSITION] = 4
-    gain[ROTATION.stop : rollout.differentiable] = 2
-    gain[rollout.differentiable] = 0  # the row of ones: no bias at first
-    return gain
+def input_scale(rollout: Rollout) -> np.ndarray:
+    """About one over each input's size, (history + inputs,): how large its weights begin, how fast they move.
+
+    Centimetres matter as much as metres per second.
+    """
+    history = rollout.actor.history
+    scale = np.ones(history + rollout.actor.input.shape[1], np.float32)
+    state = scale[history:]
+    state[POSITION] = 4
+    state[ROTATION.start : rollout.differentiable] = 2  # the specific force as well
+    state[rollout.differentiable + 1 :] = 2  # the reference
+    return scale
 
 
 def accept(policy: Policy, airframe: Airframe, seed: int) -> None:
