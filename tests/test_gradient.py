@@ -16,6 +16,7 @@ from tinyfly.physics import POSITION, RATE, ROTATION, VELOCITY, Physics
 from tinyfly.population import Fixed
 from tinyfly.rollout import Rollout
 from tinyfly.start import Start
+from tinyfly.task import with_history
 
 STEPS, ENVIRONMENTS = 30, 6
 
@@ -35,6 +36,11 @@ def crazyflie_task():
         wind=Wind(gust=0.05),
         noise=Noise(tilt_bias_rad=0.02, rate_bias_rad_s=0.05),
     )
+
+
+def slow_history_task():
+    """The history advances with every second step, in slots of two actions' mean."""
+    return with_history(crazyflie_task(), 10, 50.0)
 
 
 def paper_task():
@@ -59,7 +65,7 @@ def flown(task):
     return rollout, weights, fly
 
 
-@pytest.mark.parametrize("make_task", [paper_task, crazyflie_task])
+@pytest.mark.parametrize("make_task", [paper_task, crazyflie_task, slow_history_task])
 def test_gradient_equals_finite_differences(make_task):
     rollout, weights, fly = flown(make_task())
     gradient = rollout.reverse(STEPS)

@@ -11,13 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy import add, matmul, multiply, subtract, tanh
-from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
+from tinyfly.history import History, outer
+
 Array = NDArray[np.floating]
-
-
-OLD_ACTIONS = 4  # are kept at least: the change of action and the latency refer to them
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +60,19 @@ def initial_weights(
 class Actor:
     """Runs the network for up to `steps` steps of n environments and keeps what the reverse pass needs.
 
-    `actions` (slots + steps, 4, n) is the past and the present in one array: step t's history is a window on
-    it that ends before slots + t, without a copy.
+    Step t's action is `actions[slots + t]` (4, n); before it are those of earlier windows of flight.
     """
 
     def __init__(
-        self, n: int, steps: int, history: int, inputs: int, differentiable: int, width: int, dtype: type
+        self, n: int, steps: int, past: History, inputs: int, differentiable: int, width: int, dtype: type
     ):
         """``inputs``: rows besides the history; the first ``differentiable`` of them carry adjoints."""
 
         def zeros(*shape: int) -> Array:
             return np.zeros(shape, dtype)
 
-        self.history, self.slots, self.differentiable = 4 * history, max(history, OLD_ACTIONS), differentiable
-        slots, skip = self.slots, self.slots - history
-        self.actions = zeros(slots + steps, 4, n)
+        self.past, self.history, self.differentiable = past, 4 * past.length, differentiable
+        self.actions, self.action_adjoint, self.slots = past.actions, past.adjoint, past.slots
         self.input = zeros(steps + 1, inputs, n)
         # The last row, of ones, is the biases' input.
         self.hidden: tuple[Array, Array] = (
@@ -85,17 +81,15 @@ class Actor:
         )
         # Adjoints before each tanh, and of every action.
         self.adjoint = (zeros(steps, width, n), zeros(steps, width, n), zeros(steps, 4, n))
-        self.action_adjoint = zeros(slots + steps, 4, n)
         self._hidden, self._four = zeros(width, n), zeros(4, n)
-        self._back = zeros(4 * history + differentiable, n)
-        self._back_history = self._back[: 4 * history].reshape(history, 4, n)
-        self.back = self._back[4 * history :]  # adjoint of the input's differentiable rows, after `reverse`
-        past, a = self.actions, self.action_adjoint
+        self._back = zeros(self.history + differentiable, n)
+        self._back_history = self._back[: self.history].reshape(past.length, 4, n)
+        self.back = self._back[self.history :]  # adjoint of the input's differentiable rows, after `reverse`
         self._forward_views = [
             (
-                past[skip + t : slots + t].reshape(4 * history, n),
+                past.window(t),
                 self.input[t],
-                past[slots + t],
+                self.actions[self.slots + t],
                 *(view for h in self.hidden for view in (h[t], h[t, :width])),
             )
             for t in range(steps)
@@ -104,9 +98,9 @@ class Actor:
             (
                 *(x[t] for x in self.adjoint),
                 *(h[t, :width] for h in self.hidden),
-                past[slots + t],
-                a[slots + t],
-                a[skip + t : slots + t],
+                self.actions[self.slots + t],
+                self.action_adjoint[self.slots + t],
+                past.adjoint_window(t),
             )
             for t in range(steps)
         ]
@@ -131,10 +125,12 @@ class Actor:
         tanh(two_out, out=two_out)
         matmul(self.weights.last, two, out=action)
         tanh(action, out=action)
+        self.past.record(t)
 
     def reverse(self, t: int) -> None:
         """Adjoint of step t's action, in `action_adjoint`, -> of its history and of `input[t]` (`back`)."""
         one, two, last, y_1, y_2, y_3, action, history = self._reverse_views[t]
+        self.past.reverse_record(t)
         _through_tanh(action, y_3, self._four, last)
         matmul(self._last_t, last, out=two)
         _through_tanh(two, y_2, self._hidden, two)
@@ -146,15 +142,10 @@ class Actor:
     def gradient(self, steps: int) -> Weights:
         """Derivative of the loss by the weights, after the reverse pass over ``steps`` steps."""
         one, two, last = (a[:steps] for a in self.adjoint)
-        a = self.actions[self.slots - self.history // 4 :]
-        window = as_strided(
-            a, (steps, self.history, a.shape[2]), a.strides
-        )  # every step's history, not copied
-        parts = [_outer(one, window), _outer(one, self.input[:steps])]
         return Weights(
-            np.concatenate(parts, 1),
-            _outer(two, self.hidden[0][:steps]),
-            _outer(last, self.hidden[1][:steps]),
+            np.concatenate([self.past.gradient(one), outer(one, self.input[:steps])], 1),
+            outer(two, self.hidden[0][:steps]),
+            outer(last, self.hidden[1][:steps]),
         )
 
 
@@ -163,8 +154,3 @@ def _through_tanh(adjoint: Array, y: Array, scratch: Array, out: Array) -> None:
     multiply(y, y, out=scratch)
     multiply(scratch, adjoint, out=scratch)
     subtract(adjoint, scratch, out=out)
-
-
-def _outer(adjoint: Array, x: Array) -> Array:
-    """Sum over steps and environments of adjoint times input: (steps, o, n), (steps, i, n) -> (o, i)."""
-    return add.reduce(matmul(adjoint, x.transpose(0, 2, 1)), axis=0)

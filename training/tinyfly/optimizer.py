@@ -46,7 +46,7 @@ class Muon:
     ) -> None:
         """``input_scale`` (columns of the first matrix,): one over the inputs' sizes."""
         self.momentum, self.decay = momentum, decay
-        self.scales = (input_scale, np.float32(1), np.float32(1))
+        self.scales: tuple[Array | float, ...] = (input_scale, 1.0, 1.0)
         self.velocity = [np.zeros_like(w) for w in weights]
 
     def step(self, weights: Weights, gradient: Weights, rate: float) -> None:

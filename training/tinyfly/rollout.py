@@ -15,8 +15,11 @@ from numpy.typing import NDArray
 from tinyfly.actor import Actor, Weights
 from tinyfly.airframe import GRAVITY_M_S2
 from tinyfly.banks import BANK, gust_bank, noise_bank
+from tinyfly.contract import Contract
 from tinyfly.cost import Cost
 from tinyfly.episodes import DT, Episodes
+from tinyfly.errors import UserError
+from tinyfly.history import History
 from tinyfly.physics import POSITION, RATE, ROWS, VELOCITY, Adjoint, Physics
 from tinyfly.task import Task
 
@@ -68,7 +71,8 @@ class Rollout:
         inputs = self.differentiable + 1 + 3 * len(self.previews)
         self.episodes = Episodes(task, n, rng, dtype)
         self.physics = Physics(self.episodes, steps, feels=bool(c.specific_force))
-        self.actor = Actor(n, steps, c.history_length, inputs, self.differentiable, task.recipe.width, dtype)
+        past = History(n, steps, c.history_length, _stride(c), dtype)
+        self.actor = Actor(n, steps, past, inputs, self.differentiable, task.recipe.width, dtype)
         self.actor.input[:, self.differentiable] = 1
         self.noise_bank, self.gust_bank = noise_bank(task, rng, n, dtype), gust_bank(task, rng, n, dtype)
         self.noise = np.zeros((steps, ROWS, n), dtype)
@@ -121,13 +125,13 @@ class Rollout:
 
     def advance(self, share: float) -> None:
         """Fly on from the end of the last window; a share of the environments, and the lost, start afresh."""
-        h, slots = self.steps, self.actor.slots
+        h = self.steps
         x = self.physics.state[h]
         with np.errstate(invalid="ignore"):
             lost = ~(np.abs(x[POSITION]).max(0) < self.task.lost_m)
             lost |= ~(np.abs(x[RATE]).max(0) < LOST_RAD_S)
         self.physics.carry(h)
-        self.actor.actions[:slots] = self.actor.actions[h : h + slots].copy()
+        self.actor.past.carry(h)
         self.actor.input[0, ROWS : self.differentiable] = self.actor.input[h, ROWS : self.differentiable]
         self.integrated[0], self.filtered[0] = self.integrated[h], self.filtered[h]
         if self.task.paths:
@@ -138,7 +142,7 @@ class Rollout:
         """Fresh episodes for some environments."""
         if len(index):
             self.physics.start(index, *self.episodes.restart(index))
-            self.actor.actions[: self.actor.slots, :, index] = 0
+            self.actor.past.restart(index)
             self.actor.input[0, ROWS : self.differentiable][:, index] = 0
             self.integrated[0][:, index] = 0
             self.filtered[0][:, index] = 0
@@ -251,11 +255,11 @@ class Rollout:
                 p.air,
                 self.integrated,
                 self.filtered,
-                a.actions,
                 a.input,
                 *a.hidden,
             ):
                 tape[..., bad] = tape[..., donor, None]
+            a.past.copy(donor, bad)
         return len(bad)
 
     def loss(self, steps: int) -> float:
@@ -300,7 +304,7 @@ class Rollout:
         """Everything about the reverse pass that does not have to wait for the step after it."""
         self.physics.prepare_reverse(steps)
         a, last = self.actor, self.actor.slots + steps
-        a.action_adjoint[:last] = 0
+        a.past.clear_adjoint()
         now = slice(a.slots - 1, last)
         self.cost.differentiate(self.physics.state[1 : steps + 1], a.actions[now], a.action_adjoint[now])
         seen = np.abs(self.physics.state[:steps] + self.noise[:steps])
@@ -308,6 +312,17 @@ class Rollout:
         if self.integral:
             inside = seen[:, POSITION] < self._error_limit
             multiply(inside, self._gain, out=self.integrates[:steps], casting="unsafe")
+
+
+def _stride(c: Contract) -> int:
+    """Steps between two advances of the history."""
+    stride = round(c.rate_hz / c.history_rate_hz)
+    if c.rate_hz != 1 / DT or abs(stride * c.history_rate_hz - c.rate_hz) > 1e-6:
+        raise UserError(
+            f"training steps at {1 / DT:g} Hz: history_rate_hz {c.history_rate_hz:g} does not divide it, "
+            f"or rate_hz {c.rate_hz:g} differs"
+        )
+    return stride
 
 
 def _limit_columns(x: Array, limit: float) -> None:

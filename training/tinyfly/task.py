@@ -181,6 +181,19 @@ def _tracking_contract(airframe: Airframe) -> Contract:
     )
 
 
+def with_history(task: Task, length: int, rate_hz: float = 100.0) -> Task:
+    """The same task with another action history; none when the length is 0 (benchmarks use it)."""
+    c = task.contract
+    channels = tuple(
+        replace(x, size=4 * length) if x.name == "action_history" else x
+        for x in c.channels
+        if length or x.name != "action_history"
+    )
+    return replace(
+        task, contract=replace(c, channels=channels, history_length=length, history_rate_hz=rate_hz)
+    )
+
+
 def with_recipe(task: Task, **changes) -> Task:
     """The same task, trained otherwise (benchmarks use it)."""
     return replace(task, recipe=replace(task.recipe, **changes))

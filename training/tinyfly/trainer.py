@@ -105,7 +105,7 @@ def optimise(task: Task, seed: int, progress: Report | None = None) -> tuple[Wei
     env_steps = 0
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for update in range(r.updates):
-            steps = horizon(r, update)
+            steps = horizon(r, update, rollout.actor.past.stride)
             if update:
                 rollout.advance(r.reset)
             rollout.forward(weights, steps)
@@ -143,10 +143,11 @@ def optimise(task: Task, seed: int, progress: Report | None = None) -> tuple[Wei
     return weights, env_steps
 
 
-def horizon(r: Recipe, update: int) -> int:
+def horizon(r: Recipe, update: int, stride: int) -> int:
     """Steps of this update's window: grows, since long windows of a bad policy teach little."""
     first, last = r.horizon
-    return int(first + (last - first) * min(1.0, update / (r.updates * r.grow)))
+    steps = int(first + (last - first) * min(1.0, update / (r.updates * r.grow)))
+    return steps - steps % stride
 
 
 def learning_rate(r: Recipe, update: int) -> float:
