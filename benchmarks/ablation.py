@@ -21,15 +21,10 @@ from tinyfly import critic, trainer
 from tinyfly.airframe import Airframe
 from tinyfly.disturbance import Wind
 from tinyfly.physics import POSITION, RATE, ROTATION, VELOCITY
-from tinyfly.task import Task, paper, with_recipe
+from tinyfly.task import Task, paper, with_history, with_recipe
 
 CRAZYFLIE = Airframe.load("crazyflie")
-
-
-def without_history(task: Task) -> Task:
-    c = task.contract
-    channels = tuple(x for x in c.channels if x.name != "action_history")
-    return replace(task, contract=replace(c, channels=channels, history_length=0))
+INPUT_SCALE = trainer.input_scale
 
 
 def instant_rotors(task: Task) -> Task:
@@ -47,7 +42,8 @@ def variants() -> dict[str, Task]:
         "critic: symmetric": task,  # see SymmetricCritic
         "critic: scalar value": task,  # see ValueCritic
         "no mirrors": with_recipe(task, mirrors=False),
-        "no history": without_history(task),
+        "inputs not scaled": task,  # see `unscaled`
+        "no history": with_history(task, 0),
         "no horizon curriculum": with_recipe(task, horizon=(horizon, horizon)),
         "no carry-over": with_recipe(task, reset=1.0),
         "no carry-over, no critic": with_recipe(task, reset=1.0, critic=False),
@@ -56,6 +52,10 @@ def variants() -> dict[str, Task]:
         "no disturbance": replace(task, wind=Wind(force=0.0, torque_m=0.0)),
         "no rotor lag": instant_rotors(task),
     }
+
+
+def unscaled(rollout):
+    return np.ones_like(INPUT_SCALE(rollout))
 
 
 class SymmetricCritic(critic.CostateCritic):
@@ -128,6 +128,7 @@ def main() -> None:
         if a.only and name not in a.only:
             continue
         trainer.CostateCritic = CRITICS.get(name, privileged)
+        trainer.input_scale = unscaled if name == "inputs not scaled" else INPUT_SCALE
         row = judge(task, a.seeds, a.episodes)
         if i == 0 or a.only:
             print_header("variant, median of seeds", row)

@@ -172,3 +172,16 @@ def test_a_fresh_observer_and_one_reset_agree():
     sensed = np.random.default_rng(1).standard_normal((13, 2)).astype(F)
     fresh = Observer(TRACKING, 2).observe(0, sensed, np.zeros((15, 1), F))
     np.testing.assert_array_equal(used.observe(99, sensed, np.zeros((15, 1), F)), fresh)
+
+
+def test_a_force_that_grows_steadily_is_seen_ahead_by_the_lead_less_the_lag():
+    """After all has settled y lags a ramp by its time constant, and z lags y by the trend."""
+    force, slope, dt = SpecificForce(time_constant_s=0.1, trend_s=0.2, lead_s=0.25), 2.0, 0.01
+    contract = Contract((Channel("specific_force", 3),), history_length=0, specific_force=force)
+    observer, sensed = Observer(contract, 1), np.zeros((13, 1), F)
+    sensed[3] = 1  # level
+    for k in range(300):
+        sensed[7] = 0.5 * slope * (k * dt) ** 2  # velocity of a sideways force that grows by the slope
+        seen = observer.observe(10_000 * k, sensed, np.zeros((9, 1), F))[0, 0]
+    now = slope * 299 * dt
+    assert seen == pytest.approx(now + slope * (force.lead_s - force.time_constant_s), abs=slope * dt)

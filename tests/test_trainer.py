@@ -1,6 +1,7 @@
 """Training: reliable, repeatable, and saving only what flies."""
 
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from tinyfly.episodes import DT
 from tinyfly.errors import UserError
 from tinyfly.evaluate import fly_scenario
 from tinyfly.network import act
-from tinyfly.optimizer import orthogonalise
+from tinyfly.observation import Observer
+from tinyfly.optimizer import Muon, orthogonalise
 from tinyfly.physics import POSITION, RATE
 from tinyfly.policy import Policy
 from tinyfly.population import Fixed, Ranges
@@ -193,6 +195,63 @@ def test_orthogonalised_matrices_have_singular_values_near_one():
         m = np.random.default_rng(0).standard_normal(shape)
         values = np.linalg.svd(orthogonalise(m), compute_uv=False)
         assert values.min() > 0.5 and values.max() < 1.3
+
+
+def test_a_small_input_is_learnt_as_fast_as_it_would_be_in_larger_units():
+    rng = np.random.default_rng(0)
+    scale, rate = rng.uniform(0.5, 4, 9), 0.1
+    mine, theirs = (Weights(*(np.ones(shape) for shape in ((8, 9), (8, 9), (4, 9)))) for _ in range(2))
+    theirs.first[:] = mine.first / scale  # whose inputs come multiplied by the scale
+    scaled, plain = Muon(mine, scale, decay=0.3), Muon(theirs, np.ones(9), decay=0.3)
+    for _ in range(5):
+        gradient = Weights(*(rng.standard_normal(w.shape) for w in mine))
+        scaled.step(mine, gradient, rate)
+        plain.step(theirs, replace(gradient, first=gradient.first * scale), rate)
+    for a, b in zip(mine, replace(theirs, first=theirs.first * scale), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
+def test_the_last_weights_can_be_averaged(monkeypatch):
+    seen = []
+    step = Muon.step
+
+    def spy(self, weights, *rest):
+        step(self, weights, *rest)
+        seen.append([w.copy() for w in weights])
+
+    monkeypatch.setattr(trainer.Muon, "step", spy)
+    result, _ = trainer.optimise(short(tasks.paper(CRAZYFLIE), average=0.5), 0)
+    for w, last in zip(result, zip(*seen[-2:], strict=True), strict=True):
+        np.testing.assert_allclose(w, np.mean(last, 0), atol=1e-6)
+
+
+def test_windows_begin_with_an_advance_of_a_slow_history():
+    task = tasks.with_history(tasks.paper(CRAZYFLIE), 8, 50.0)
+    assert {trainer.horizon(task.recipe, u, 2) % 2 for u in range(task.recipe.updates)} == {0}
+    with pytest.raises(UserError, match="history_rate_hz 30 does not divide"):
+        rollout_of(tasks.with_history(task, 8, 30.0))
+
+
+@pytest.mark.parametrize("stride", [2, 3])
+def test_a_slow_history_is_what_the_observer_keeps(stride, monkeypatch):
+    task = tasks.with_history(tasks.paper(CRAZYFLIE), 5, 100 / stride)
+    rollout, weights = rollout_of(task, steps=12)
+    actor, observer, forward = rollout.actor, Observer(task.contract, rollout.n), rollout.actor.forward
+    sensed, reference, times = np.zeros((13, rollout.n), np.float32), np.zeros((9, 1), np.float32), count()
+
+    def spy(t):
+        seen = observer.observe(10_000 * next(times), sensed, reference)
+        np.testing.assert_allclose(actor.past.window(t), seen[: actor.history], atol=1e-6)
+        forward(t)
+        observer.record(actor.actions[actor.slots + t])
+
+    for _ in range(-(-stride // 2)):  # its first slot is half as long: a margin against jitter
+        observer.observe(10_000 * next(times), sensed, reference)
+        observer.record(np.zeros((4, rollout.n), np.float32))
+    monkeypatch.setattr(actor, "forward", spy)
+    rollout.forward(weights, 12)
+    rollout.advance(0.0)
+    rollout.forward(weights, 12)
 
 
 def test_critic_learns_costates_that_are_linear_in_its_features():

@@ -51,6 +51,7 @@ class Recipe:
     grow: float = 0.6
     rate: float = 0.04
     rate_end: float = 0.001
+    average: float = 0.0  # the last share of the updates, over which the weights' mean is the result
     momentum: float = 0.85
     reset: float = 0.35  # share of environments that start afresh at every update; the others fly on
     adjoint_limit: float = 450.0  # times 1 / (environments * horizon)
@@ -86,7 +87,9 @@ THOROUGH = Recipe(
     updates=300,
     environments=96,
     horizon=(30, 70),
-    rate=0.03,
+    rate=0.02,
+    rate_end=0.004,
+    average=0.2,
     decay=0.3,
     reset=0.3,
     adjoint_limit=2000.0,
@@ -108,7 +111,7 @@ def paper(airframe: Airframe, budget_s: float | None = None) -> Task:
     recipe = Recipe(updates=round(84 * budget_s), environments=40, initial_size=2.0)
     if budget_s < 0.75:
         recipe = replace(
-            recipe, updates=round(120 * budget_s), environments=24, horizon=(20, 38), adjoint_limit=300.0
+            recipe, updates=round(104 * budget_s), environments=24, horizon=(20, 38), adjoint_limit=300.0
         )
     contract = paper_contract(hover_action=airframe.hover_action, thrust_curve=airframe.thrust_curve)
     loss = Loss(position=100.0, linear_m=0.1, attitude=2.0, velocity=0.5)
@@ -128,7 +131,7 @@ def crazyflie(airframe: Airframe) -> Task:
         paths=Paths(),
         lost_m=5.0,
         loss=Loss(position=1000.0, linear_m=0.03, attitude=40.0, velocity=2.0, rate=0.03, change=1.0),
-        recipe=replace(THOROUGH, environments=64, rate=0.02, reset=0.35),
+        recipe=replace(THOROUGH, reset=0.35),
     )
 
 
@@ -143,7 +146,9 @@ def tracking(airframe: Airframe) -> Task:
         latency_s=0.022,
         paths=Paths(period_s=(1.3, 8.0), acceleration_m_s2=12.0),
         loss=Loss(position=500.0, linear_m=0.1, velocity=0.1, change=0.5),
-        recipe=replace(THOROUGH, updates=250, environments=72, critic=False),
+        recipe=replace(
+            THOROUGH, updates=250, environments=56, rate=0.03, rate_end=0.005, average=0.25, critic=False
+        ),
     )
 
 
@@ -174,7 +179,7 @@ def _tracking_contract(airframe: Airframe) -> Contract:
             Channel("acceleration_preview", 3 * len(previews), scale=0.1),
         ),
         integral=Integral(gain_per_s=0.7, error_limit_m=0.07, limit_m=1.0),
-        specific_force=SpecificForce(time_constant_s=0.07, trend_s=0.15, lead_s=0.2),
+        specific_force=SpecificForce(time_constant_s=0.1, trend_s=0.2, lead_s=0.22),
         preview_s=previews,
         hover_action=airframe.hover_action,
         thrust_curve=airframe.thrust_curve,

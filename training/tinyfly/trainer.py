@@ -102,6 +102,7 @@ def optimise(task: Task, seed: int, progress: Report | None = None) -> tuple[Wei
     record = np.empty(
         (1 + min(LESSONS // r.environments, max(r.horizon)), *rollout.adjoint.all.shape), np.float32
     )
+    mean, averaged = [np.zeros_like(w) for w in weights], 0
     env_steps = 0
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for update in range(r.updates):
@@ -133,10 +134,17 @@ def optimise(task: Task, seed: int, progress: Report | None = None) -> tuple[Wei
                 for g in gradient:
                     g *= GRADIENT_LIMIT / norm
             optimizer.step(weights, gradient, learning_rate(r, update))
+            if update >= r.updates * (1 - r.average):
+                averaged += 1
+                for m, w in zip(mean, weights, strict=True):
+                    m += w
             if progress:
                 error = np.sqrt(np.square(rollout.physics.state[steps, POSITION]).sum(0))
                 metrics = {"loss": rollout.loss(steps), "error_m": float(error.mean())}
                 progress((update + 1) / r.updates, metrics)
+    if averaged:
+        for m, w in zip(mean, weights, strict=True):
+            np.divide(m, averaged, out=w)
     symmetry.project(weights)  # what rounding has left over
     if not all(np.isfinite(w).all() for w in weights):
         raise Diverged("the weights are not finite")
