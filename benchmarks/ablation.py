@@ -54,8 +54,8 @@ def variants() -> dict[str, Task]:
     }
 
 
-def unscaled(rollout):
-    return np.ones_like(INPUT_SCALE(rollout))
+def unscaled(*args):
+    return np.ones_like(INPUT_SCALE(*args))
 
 
 class SymmetricCritic(critic.CostateCritic):

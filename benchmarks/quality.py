@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyfly import trainer
+from tinyfly import columns, trainer
 from tinyfly.airframe import Airframe
 from tinyfly.contract import paper_contract
 from tinyfly.evaluate import fly_scenario
@@ -51,7 +51,7 @@ def train_timed(task: Task, seed: int) -> tuple[Policy, float]:
     start = time.process_time()
     weights, _ = trainer.optimise(task, seed)
     spent = time.process_time() - start
-    return Policy.create(task.contract, trainer.layers(task, weights), {}, {}), spent
+    return Policy.create(task.contract, columns.layers(task.contract, weights), {}, {}), spent
 
 
 def paper_row(

@@ -14,7 +14,7 @@ from tinyfly.dynamics import Dynamics
 from tinyfly.episodes import DT, rotation_matrices
 from tinyfly.physics import POSITION, RATE, ROTATION, VELOCITY, Physics
 from tinyfly.population import Fixed
-from tinyfly.rollout import Rollout
+from tinyfly.rollout import FORCE_UNIT, Rollout
 from tinyfly.start import Start
 from tinyfly.task import with_history
 
@@ -125,8 +125,7 @@ def torch_loss(torch, task, rollout, parameters):
     if rollout.force:
         k = rollout.force
         lead = k.lead_s / k.trend_s
-        force_scale = next(c.scale for c in task.contract.channels if c.name == "specific_force")
-        force_noise = t64(rollout._force_noise / (force_scale * (1 + lead)))
+        force_noise = t64(rollout._force_noise / (FORCE_UNIT * (1 + lead)))
     mixer = torch.tensor([[1, 1, 1, 1], [-1, -1, 1, 1], [-1, 1, 1, -1], [-1, 1, -1, 1]], dtype=torch.float64)
     scale, offset = t64(e.scale.T[:, 2:]), t64(e.offset.T[:, 2:])
     rise, fall = t64((e.fall + e.rise_more).T), t64(e.fall.T)
@@ -136,7 +135,7 @@ def torch_loss(torch, task, rollout, parameters):
         clipped = torch.maximum(torch.minimum(seen[:, 3:9], limits), -limits)
         seen = torch.cat([seen[:, :3], clipped, seen[:, 9:]], 1)
         aimed = torch.cat([seen[:, :3], seen[:, 3:6] + integral, seen[:, 6:]], 1)
-        sensed = [force_scale * (force + lead * (force - slow))] if rollout.force else []
+        sensed = [FORCE_UNIT * (force + lead * (force - slow))] if rollout.force else []
         inputs = torch.cat([*actions[-32:], aimed, *sensed, extra[t, rollout.differentiable :].T], 1)
         if rollout.integral:
             i = rollout.integral

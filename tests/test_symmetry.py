@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tinyfly import trainer
+from tinyfly import columns, trainer
 from tinyfly.actor import Weights
 from tinyfly.airframe import Airframe, names
 from tinyfly.dynamics import Dynamics
@@ -91,7 +91,7 @@ def mirrored_observation(contract, x, m):
 def test_a_trained_policy_answers_the_mirrored_observation_with_the_mirrored_action(task):
     task = with_recipe(make_task(task, CRAZYFLIE), updates=4, environments=16, horizon=(10, 20))
     weights, _ = trainer.optimise(task, 0)
-    layers = trainer.layers(task, weights)
+    layers = columns.layers(task.contract, weights)
     x = np.random.default_rng(1).standard_normal((task.contract.size, 20)).astype(np.float32)
     action = act(layers, x)
     assert np.std(action, axis=0).min() > 1e-3  # the motors differ

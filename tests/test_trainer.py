@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tinyfly import airframe as airframes
+from tinyfly import columns, trainer
 from tinyfly import task as tasks
-from tinyfly import trainer
 from tinyfly.actor import Weights, initial_weights
 from tinyfly.airframe import GRAVITY_M_S2, Airframe, names
 from tinyfly.critic import CostateCritic
@@ -37,7 +37,7 @@ def rollout_of(task, n=16, steps=20, seed=0):
     weights = initial_weights(
         np.random.default_rng(seed),
         rollout.actor.history,
-        trainer.input_scale(rollout),
+        columns.input_scale(task.contract),
         task.recipe.width,
         0.3,
     )
@@ -82,8 +82,9 @@ def test_the_policy_computes_what_the_actor_computed(name):
         "reference_acceleration": x[22:25],
         "acceleration_preview": x[25:31],
     }
-    observation = np.concatenate([values[c.name] for c in task.contract.channels])
-    actions = act(trainer.layers(task, weights), observation)
+    units = {c.name: np.float32(c.scale / columns.UNITS.get(c.name, 1)) for c in task.contract.channels}
+    observation = np.concatenate([values[c.name] * units[c.name] for c in task.contract.channels])
+    actions = act(columns.layers(task.contract, weights), observation)
     np.testing.assert_allclose(actions, rollout.actor.actions[32 + t], atol=2e-6)
 
 
@@ -117,7 +118,7 @@ def test_a_retry_that_succeeds_is_recorded(monkeypatch):
 
 
 def policy_of(task, weights):
-    return Policy.create(task.contract, trainer.layers(task, weights), CRAZYFLIE.to_dict(), {})
+    return Policy.create(task.contract, columns.layers(task.contract, weights), CRAZYFLIE.to_dict(), {})
 
 
 def test_an_untrained_policy_is_not_accepted():

@@ -2,8 +2,8 @@
 
 Every singular direction of a layer moves at the same speed. On this problem it does in 40 updates what Adam
 does in several hundred (docs/training.md). That speed is in units of the inputs, so an input that is small by
-nature, a position in metres, would be learnt slowly: the first layer is turned as if each input had been
-divided by its size.
+nature, a position in metres, would be learnt slowly: the first layer is turned as if each input came
+multiplied by ``input_scale``.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Muon:
     def __init__(
         self, weights: Weights, input_scale: Array, momentum: float = 0.85, decay: float = 0.0
     ) -> None:
-        """``input_scale`` (columns of the first matrix,): one over the inputs' sizes."""
+        """``input_scale`` (columns of the first matrix,)."""
         self.momentum, self.decay = momentum, decay
         self.scales: tuple[Array | float, ...] = (input_scale, 1.0, 1.0)
         self.velocity = [np.zeros_like(w) for w in weights]

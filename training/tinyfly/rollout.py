@@ -29,6 +29,9 @@ CLIPPED = slice(POSITION.start, VELOCITY.stop)  # rows that the contract clips
 SEEN_Z = [11, 14, 17]  # the world's z along each axis of the body
 LIMIT_EVERY = 4  # steps between two looks at the adjoint's size
 DIVERGED_M, DIVERGED_RAD_S = 6.0, 80.0  # such an environment teaches nothing in this window
+# Inputs of the rollout are in SI units, times these; the contract's scales come in where weights leave.
+FORCE_UNIT = 0.5
+ACCELERATION_UNIT = 0.1
 LOST_RAD_S = 25.0  # and such a one starts afresh in the next
 
 
@@ -67,7 +70,6 @@ class Rollout:
         self.differentiable = ROWS + 3 * bool(c.specific_force)
         kept = 3 * bool(c.integral) + 6 * bool(c.specific_force)  # rows that the policy keeps by itself
         self.previews = [0] * ("reference_acceleration" in channels) + [round(s / DT) for s in c.preview_s]
-        self.acceleration_scale = channels["reference_acceleration"].scale if self.previews else 0.0
         inputs = self.differentiable + 1 + 3 * len(self.previews)
         self.episodes = Episodes(task, n, rng, dtype)
         self.physics = Physics(self.episodes, steps, feels=bool(c.specific_force))
@@ -90,9 +92,9 @@ class Rollout:
             self._error_limit = np.full((3, n), c.integral.error_limit_m, dtype)
             self._gain = np.full((3, n), c.integral.gain_per_s * DT, dtype)
         if c.specific_force:
-            k, scale = c.specific_force, channels["specific_force"].scale
+            k = c.specific_force
             lead = k.lead_s / k.trend_s  # y + lead * (y - z) is the sum of two: (1 + lead) y, -lead z
-            self._force_gain = np.full((3, n), scale * (1 + lead) / k.time_constant_s, dtype)
+            self._force_gain = np.full((3, n), FORCE_UNIT * (1 + lead) / k.time_constant_s, dtype)
             self._force_keep = np.full((6, n), 1 - DT / k.time_constant_s, dtype)
             self._force_keep[3:] = 1 - DT / k.trend_s
             self._slow_gain = np.full((3, n), -lead / (1 + lead) * DT / k.trend_s, dtype)
@@ -294,7 +296,7 @@ class Rollout:
             push -= gravity
             for k, ahead in enumerate(self.previews):
                 row = self.differentiable + 1 + 3 * k
-                seen = acceleration[ahead : ahead + steps + 1] * self.acceleration_scale
+                seen = acceleration[ahead : ahead + steps + 1] * ACCELERATION_UNIT
                 self.actor.input[: steps + 1, row : row + 3] = seen
         else:
             subtract(wind, gravity, out=push)

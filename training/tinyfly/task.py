@@ -80,6 +80,16 @@ class Task:
     recipe: Recipe = field(default_factory=Recipe)
 
 
+# About one over what a channel's values are in flight. Small inputs would be learnt slowly, by large weights,
+# and eight bits for the weights would be spent on those.
+SCALES = {
+    "position_error": 4.0,
+    "position_integral": 4.0,  # training adds it to the position
+    "rotation": 2.0,
+    "specific_force": 1.0,
+    "reference_acceleration": 0.2,
+    "acceleration_preview": 0.2,
+}
 WILD = Start(angle_deg=180.0, velocity_m_s=3.0, rate_rad_s=10.0, level=0.0)  # to recover from anything
 
 # Where airframes have to be found out and references followed: more of everything, and small weights.
@@ -113,7 +123,7 @@ def paper(airframe: Airframe, budget_s: float | None = None) -> Task:
         recipe = replace(
             recipe, updates=round(104 * budget_s), environments=24, horizon=(20, 38), adjoint_limit=300.0
         )
-    contract = paper_contract(hover_action=airframe.hover_action, thrust_curve=airframe.thrust_curve)
+    contract = _scaled(paper_contract(hover_action=airframe.hover_action, thrust_curve=airframe.thrust_curve))
     loss = Loss(position=100.0, linear_m=0.1, attitude=2.0, velocity=0.5)
     return Task("paper", contract, Fixed(airframe), latency_s=0.022, loss=loss, recipe=recipe)
 
@@ -166,7 +176,7 @@ def make_task(name: str, airframe: Airframe, budget_s: float | None = None) -> T
 
 def _tracking_contract(airframe: Airframe) -> Contract:
     previews = (0.08, 0.16)
-    return Contract(
+    contract = Contract(
         channels=(
             Channel("action_history", 4 * 32),
             Channel("position_error", 3, limit=2.0),
@@ -174,9 +184,9 @@ def _tracking_contract(airframe: Airframe) -> Contract:
             Channel("velocity_error", 3, limit=8.0),
             Channel("angular_velocity", 3),
             Channel("position_integral", 3),
-            Channel("specific_force", 3, scale=0.5),
-            Channel("reference_acceleration", 3, scale=0.1),
-            Channel("acceleration_preview", 3 * len(previews), scale=0.1),
+            Channel("specific_force", 3),
+            Channel("reference_acceleration", 3),
+            Channel("acceleration_preview", 3 * len(previews)),
         ),
         integral=Integral(gain_per_s=0.7, error_limit_m=0.07, limit_m=1.0),
         specific_force=SpecificForce(time_constant_s=0.1, trend_s=0.2, lead_s=0.22),
@@ -184,6 +194,13 @@ def _tracking_contract(airframe: Airframe) -> Contract:
         hover_action=airframe.hover_action,
         thrust_curve=airframe.thrust_curve,
     )
+    return _scaled(contract)
+
+
+def _scaled(contract: Contract) -> Contract:
+    """The contract with inputs of about one."""
+    channels = (replace(c, scale=SCALES.get(c.name, 1.0)) for c in contract.channels)
+    return replace(contract, channels=tuple(channels))
 
 
 def with_history(task: Task, length: int, rate_hz: float = 100.0) -> Task:

@@ -11,14 +11,14 @@ import numpy as np
 import tinyfly
 from tinyfly.actor import Weights, initial_weights
 from tinyfly.airframe import Airframe
+from tinyfly.columns import bias_column, input_scale, layers
 from tinyfly.console import Report
 from tinyfly.critic import CostateCritic
 from tinyfly.errors import UserError
 from tinyfly.evaluate import Scenario, draw, judge
 from tinyfly.flight import Conditions
-from tinyfly.network import Layer
 from tinyfly.optimizer import Muon
-from tinyfly.physics import POSITION, ROTATION, VELOCITY
+from tinyfly.physics import POSITION
 from tinyfly.policy import Policy
 from tinyfly.rollout import Rollout
 from tinyfly.start import Start
@@ -29,7 +29,6 @@ LESSONS = 576  # at most about so many states an update teach the critic
 RAMP = 0.2  # share of the updates over which the critic's word comes to count
 WARM_UP = 3  # updates
 GRADIENT_LIMIT = 1.0  # norm
-REFERENCE_CHANNELS = ("reference_acceleration", "acceleration_preview")
 # Gentle throws: the weakest airframes that may be trained survive no others, and take their time.
 ACCEPTANCE = Scenario(2.0, {}, Start(angle_deg=20.0, velocity_m_s=0.3))
 ACCEPT_FLIGHTS, ACCEPT_SURVIVAL, ACCEPT_BACK = 64, 0.85, 0.5
@@ -75,7 +74,9 @@ def train(settings: Settings, progress: Report | None = None) -> Policy:
                     "python": platform.python_version(),
                 },
             }
-            policy = Policy.create(task.contract, layers(task, weights), airframe.to_dict(), provenance)
+            policy = Policy.create(
+                task.contract, layers(task.contract, weights), airframe.to_dict(), provenance
+            )
             accept(policy, airframe, seed)
         except Diverged as e:
             reasons.append(f"seed {seed}: {e}")
@@ -93,9 +94,9 @@ def optimise(task: Task, seed: int, progress: Report | None = None) -> tuple[Wei
     symmetry = Symmetry(mirrors(task.population.layout) if r.mirrors else [], rollout.actor)
     # The mean of independent draws is smaller than each by the root of their number.
     size = r.initial_size * math.sqrt(symmetry.order)
-    scale, hover = input_scale(rollout), task.contract.hover_action
+    scale, hover = input_scale(task.contract), task.contract.hover_action
     weights = initial_weights(rng[1], rollout.actor.history, scale, r.width, hover, size)
-    weights.first[:, rollout.actor.history + rollout.differentiable] = 0  # no bias at first
+    weights.first[:, bias_column(task.contract)] = 0  # no bias at first
     symmetry.project(weights)
     optimizer = Muon(weights, scale, r.momentum, r.decay)
     critic = CostateCritic(rollout, rng[2], r.critic_features) if r.critic else None
@@ -164,20 +165,6 @@ def learning_rate(r: Recipe, update: int) -> float:
     return min(1.0, (update + 1) / WARM_UP) * (r.rate_end + (r.rate - r.rate_end) * decay)
 
 
-def input_scale(rollout: Rollout) -> np.ndarray:
-    """About one over each input's size, (history + inputs,): how large its weights begin, how fast they move.
-
-    Centimetres matter as much as metres per second.
-    """
-    history = rollout.actor.history
-    scale = np.ones(history + rollout.actor.input.shape[1], np.float32)
-    state = scale[history:]
-    state[POSITION] = 4
-    state[ROTATION.start : rollout.differentiable] = 2  # the specific force as well
-    state[rollout.differentiable + 1 :] = 2  # the reference
-    return scale
-
-
 def accept(policy: Policy, airframe: Airframe, seed: int) -> None:
     """Throw the airframe asked for, in the truth; raises Diverged when the policy is not worth saving.
 
@@ -191,37 +178,3 @@ def accept(policy: Policy, airframe: Airframe, seed: int) -> None:
         raise Diverged(
             f"{survived:.0%} of the acceptance flights survived, {back:.0%} were back in their place"
         )
-
-
-def layers(task: Task, w: Weights) -> tuple[Layer, ...]:
-    """Weights as the policy file keeps them: columns in the contract's order, biases apart."""
-    c = task.contract
-    past = 4 * c.history_length
-    row = ROTATION.start
-    columns = {
-        "action_history": range(past),
-        "position_error": range(POSITION.start, POSITION.stop),
-        "rotation": [row + 3 * j + i for i in range(3) for j in range(3)],  # ours is column by column
-        "velocity_error": range(VELOCITY.start, VELOCITY.stop),
-        "angular_velocity": range(3),
-    }
-    columns["position_integral"] = columns["position_error"]  # training adds it to the position
-    one = ROTATION.stop
-    if c.specific_force:
-        columns["specific_force"] = range(one, one + 3)
-        one += 3
-    reference = one + 1
-    for channel in c.channels:  # the reference's rows follow the ones in the contract's order
-        if channel.name in REFERENCE_CHANNELS:
-            columns[channel.name] = range(reference, reference + channel.size)
-            reference += channel.size
-    order = [
-        i if channel.name == "action_history" else past + i
-        for channel in c.channels
-        for i in columns[channel.name]
-    ]
-    return (
-        Layer(w.first[:, order], w.first[:, past + one]),
-        Layer(w.second[:, :-1], w.second[:, -1]),
-        Layer(w.last[:, :-1], w.last[:, -1]),
-    )

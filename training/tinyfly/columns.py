@@ -1,0 +1,82 @@
+"""Whose columns are whose: the first layer as training has it, and as the contract says.
+
+Training's columns are the action history, the rows of `rollout`'s state in its own units, a row of ones, the
+reference. The contract's are its channels, in its order and at its scales.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinyfly.actor import Weights
+from tinyfly.contract import Channel, Contract
+from tinyfly.network import Layer
+from tinyfly.physics import POSITION, RATE, ROTATION, VELOCITY
+from tinyfly.rollout import ACCELERATION_UNIT, FORCE_UNIT
+
+Array = NDArray[np.floating]
+
+FORCE = slice(ROTATION.stop, ROTATION.stop + 3)  # where it is felt; the row of ones comes after it
+ROWS = {
+    "position_error": POSITION,
+    "velocity_error": VELOCITY,
+    "angular_velocity": RATE,
+    "position_integral": POSITION,  # training adds it to the position
+    "specific_force": FORCE,
+}
+UNITS = {  # of training's inputs, where they are not SI
+    "specific_force": FORCE_UNIT,
+    "reference_acceleration": ACCELERATION_UNIT,
+    "acceleration_preview": ACCELERATION_UNIT,
+}
+REFERENCE = ("reference_acceleration", "acceleration_preview")
+
+
+def layers(c: Contract, w: Weights) -> tuple[Layer, ...]:
+    """Weights as the policy file keeps them: columns in the contract's order and units, biases apart."""
+    channels = _columns(c)
+    order = [i for _, columns in channels for i in columns]
+    units = np.array([_scale(channel) for channel, columns in channels for _ in columns])
+    return (
+        Layer(w.first[:, order] / units, w.first[:, bias_column(c)]),
+        Layer(w.second[:, :-1], w.second[:, -1]),
+        Layer(w.last[:, :-1], w.last[:, -1]),
+    )
+
+
+def input_scale(c: Contract) -> Array:
+    """(columns of the first matrix,): the contract's inputs over training's; 1 for the bias."""
+    channels = _columns(c)
+    scale = np.ones(1 + max(bias_column(c), *(i for _, columns in channels for i in columns)), np.float32)
+    for channel, columns in channels:
+        scale[columns] = _scale(channel)
+    return scale
+
+
+def bias_column(c: Contract) -> int:
+    """That of the row of ones."""
+    return 4 * c.history_length + (FORCE.stop if c.specific_force else ROTATION.stop)
+
+
+def _scale(channel: Channel) -> np.float32:
+    return np.float32(channel.scale / UNITS.get(channel.name, 1.0))
+
+
+def _columns(c: Contract) -> list[tuple[Channel, list[int]]]:
+    """Each channel's columns of training's first matrix."""
+    past, reference = 4 * c.history_length, bias_column(c) + 1
+    found: list[tuple[Channel, list[int]]] = []
+    for channel in c.channels:
+        if channel.name == "action_history":
+            columns = list(range(past))
+        elif channel.name == "rotation":  # training's is column by column
+            columns = [past + ROTATION.start + 3 * j + i for i in range(3) for j in range(3)]
+        elif channel.name in REFERENCE:  # in the contract's order
+            columns = list(range(reference, reference + channel.size))
+            reference += channel.size
+        else:
+            rows = ROWS[channel.name]
+            columns = list(range(past + rows.start, past + rows.stop))
+        found.append((channel, columns))
+    return found
