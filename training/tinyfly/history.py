@@ -2,8 +2,8 @@
 
 One array holds past and present, so that a step's history is a window on it. Where the history advances only
 at every ``stride``-th step, that array is of slots, each the mean of as many actions, and the newest of what
-there was since the history advanced (`observation.record`). Windows of flight begin with an advance: their
-lengths must be multiples of the stride.
+there was since the history advanced (`observation.record`; the first slot of a flight is shorter there).
+Windows of flight begin with an advance: their lengths must be multiples of the stride.
 """
 
 from __future__ import annotations
