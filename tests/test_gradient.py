@@ -12,9 +12,10 @@ from tinyfly.contract import Integral
 from tinyfly.disturbance import Noise, Wind
 from tinyfly.dynamics import Dynamics
 from tinyfly.episodes import DT, rotation_matrices
+from tinyfly.felt import FORCE_UNIT
 from tinyfly.physics import POSITION, RATE, ROTATION, VELOCITY, Physics
 from tinyfly.population import Fixed
-from tinyfly.rollout import FORCE_UNIT, Rollout
+from tinyfly.rollout import Rollout
 from tinyfly.start import Start
 from tinyfly.task import with_history
 
@@ -122,10 +123,10 @@ def torch_loss(torch, task, rollout, parameters):
     limits = t64(rollout._limits.T)
     integral, wind = t64(rollout.integrated[0].T), t64(rollout.physics.wind)
     force, slow = torch.zeros(2, ENVIRONMENTS, 3, dtype=torch.float64)  # as all of these episodes begin
-    if rollout.force:
-        k = rollout.force
+    if rollout.felt:
+        k = rollout.felt.settings
         lead = k.lead_s / k.trend_s
-        force_noise = t64(rollout._force_noise / (FORCE_UNIT * (1 + lead)))
+        force_noise = t64(rollout.felt.noise / (FORCE_UNIT * (1 + lead)))
     mixer = torch.tensor([[1, 1, 1, 1], [-1, -1, 1, 1], [-1, 1, 1, -1], [-1, 1, -1, 1]], dtype=torch.float64)
     scale, offset = t64(e.scale.T[:, 2:]), t64(e.offset.T[:, 2:])
     rise, fall = t64((e.fall + e.rise_more).T), t64(e.fall.T)
@@ -135,7 +136,7 @@ def torch_loss(torch, task, rollout, parameters):
         clipped = torch.maximum(torch.minimum(seen[:, 3:9], limits), -limits)
         seen = torch.cat([seen[:, :3], clipped, seen[:, 9:]], 1)
         aimed = torch.cat([seen[:, :3], seen[:, 3:6] + integral, seen[:, 6:]], 1)
-        sensed = [FORCE_UNIT * (force + lead * (force - slow))] if rollout.force else []
+        sensed = [FORCE_UNIT * (force + lead * (force - slow))] if rollout.felt else []
         inputs = torch.cat([*actions[-32:], aimed, *sensed, extra[t, rollout.differentiable :].T], 1)
         if rollout.integral:
             i = rollout.integral
@@ -154,7 +155,7 @@ def torch_loss(torch, task, rollout, parameters):
         half = (w + w_after) * DT / 4
         middle = rotation + torch.linalg.cross(rotation, half[:, None].expand_as(rotation), dim=2)
         turn = 2 * torch.linalg.cross(middle, half[:, None].expand_as(rotation), dim=2)
-        if rollout.force:
+        if rollout.felt:
             air = wind[t].T - t64(e.drag.T) * v
             felt = (middle.transpose(1, 2) @ air[:, :, None])[:, :, 0]
             felt = torch.cat([felt[:, :2], felt[:, 2:] + wrench[:, :1]], 1)

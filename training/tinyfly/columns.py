@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from tinyfly.actor import Weights
 from tinyfly.contract import Channel, Contract
+from tinyfly.felt import FORCE_UNIT
 from tinyfly.network import Layer
 from tinyfly.physics import POSITION, RATE, ROTATION, VELOCITY
-from tinyfly.rollout import ACCELERATION_UNIT, FORCE_UNIT
+from tinyfly.rollout import ACCELERATION_UNIT
 
 Array = NDArray[np.floating]
 

@@ -19,6 +19,8 @@ from tinyfly.contract import Contract
 from tinyfly.cost import Cost
 from tinyfly.episodes import DT, Episodes
 from tinyfly.errors import UserError
+from tinyfly.felt import ROWS as FELT_ROWS
+from tinyfly.felt import Felt
 from tinyfly.history import History
 from tinyfly.physics import POSITION, RATE, ROWS, VELOCITY, Adjoint, Physics
 from tinyfly.task import Task
@@ -29,9 +31,7 @@ CLIPPED = slice(POSITION.start, VELOCITY.stop)  # rows that the contract clips
 SEEN_Z = [11, 14, 17]  # the world's z along each axis of the body
 LIMIT_EVERY = 4  # steps between two looks at the adjoint's size
 DIVERGED_M, DIVERGED_RAD_S = 6.0, 80.0  # such an environment teaches nothing in this window
-# Inputs of the rollout are in SI units, times these; the contract's scales come in where weights leave.
-FORCE_UNIT = 0.5
-ACCELERATION_UNIT = 0.1
+ACCELERATION_UNIT = 0.1  # of the reference's, as the actor sees it
 LOST_RAD_S = 25.0  # and such a one starts afresh in the next
 
 
@@ -46,12 +46,6 @@ class _Views:
     position: Array
     integral: Array
     integral_next: Array
-    force: Array  # low-passed, and again, more slowly: see `SpecificForce`
-    force_next: Array
-    fast: Array  # the two alone
-    fast_next: Array
-    slow_next: Array
-    felt_next: Array  # the actor's input: their sum
     command: Array
     recent: Array  # the actions that the latency mixes
     recent_adjoint: Array
@@ -66,9 +60,9 @@ class Rollout:
         self.task, self.n, self.rng, self.dtype = task, n, rng, dtype
         c = task.contract
         channels = {channel.name: channel for channel in c.channels}
-        self.integral, self.force = c.integral, c.specific_force
+        self.integral = c.integral
         self.differentiable = ROWS + 3 * bool(c.specific_force)
-        kept = 3 * bool(c.integral) + 6 * bool(c.specific_force)  # rows that the policy keeps by itself
+        kept = 3 * bool(c.integral) + FELT_ROWS * bool(c.specific_force)  # rows of what the policy keeps
         self.previews = [0] * ("reference_acceleration" in channels) + [round(s / DT) for s in c.preview_s]
         inputs = self.differentiable + 1 + 3 * len(self.previews)
         self.episodes = Episodes(task, n, rng, dtype)
@@ -78,34 +72,28 @@ class Rollout:
         self.actor.input[:, self.differentiable] = 1
         self.noise_bank, self.gust_bank = noise_bank(task, rng, n, dtype), gust_bank(task, rng, n, dtype)
         self.noise = np.zeros((steps, ROWS, n), dtype)
-        self.adjoint = Adjoint(n, kept, dtype)  # extra: of the integral, then of the specific force's two
+        self.adjoint = Adjoint(n, kept, dtype)  # extra: of the integral, then of the specific force
         self.integrated = np.zeros((steps + 1, 3, n), dtype)
-        self.filtered = np.zeros((steps + 1, 6, n), dtype)  # specific force
         self.cost = Cost(task.loss, steps, n, self.episodes.hover_action, dtype)
         self.unclipped = np.zeros((steps, 6, n), dtype)
         self.integrates = np.zeros((steps, 3, n), dtype)
-        self._command, self._three, self._felt = (np.zeros((rows, n), dtype) for rows in (4, 3, 3))
+        self._command, self._three = (np.zeros((rows, n), dtype) for rows in (4, 3))
         self._delayed = np.zeros_like(self.episodes.latency)
         limits = [channels["position_error"].limit] * 3 + [channels["velocity_error"].limit] * 3
         self._limits = np.repeat(np.array(limits, dtype)[:, None], n, axis=1)
         if c.integral:
             self._error_limit = np.full((3, n), c.integral.error_limit_m, dtype)
             self._gain = np.full((3, n), c.integral.gain_per_s * DT, dtype)
+        self.felt = None
         if c.specific_force:
-            k = c.specific_force
-            lead = k.lead_s / k.trend_s  # y + lead * (y - z) is the sum of two: (1 + lead) y, -lead z
-            self._force_gain = np.full((3, n), FORCE_UNIT * (1 + lead) / k.time_constant_s, dtype)
-            self._force_keep = np.full((6, n), 1 - DT / k.time_constant_s, dtype)
-            self._force_keep[3:] = 1 - DT / k.trend_s
-            self._slow_gain = np.full((3, n), -lead / (1 + lead) * DT / k.trend_s, dtype)
-            self._force_noise = np.zeros((steps, 3, n), dtype)
+            seen, adjoint = self.actor.input[:, ROWS : self.differentiable], self.adjoint.extra[-FELT_ROWS:]
+            self.felt = Felt(c.specific_force, n, steps, seen, adjoint, dtype)
         self._views = [self._view(t) for t in range(steps)]
         self.steps = 0
         self.restart(np.arange(n))
 
     def _view(self, t: int) -> _Views:
         x, last, late = self.actor.input, self.actor.slots + t + 1, self.episodes.slots
-        filtered, after = self.filtered[t], self.filtered[t + 1]
         return _Views(
             self.physics.state[t],
             self.noise[t],
@@ -114,12 +102,6 @@ class Rollout:
             x[t, POSITION],
             self.integrated[t],
             self.integrated[t + 1],
-            filtered,
-            after,
-            filtered[:3],
-            after[:3],
-            after[3:],
-            x[t + 1, ROWS : ROWS + 3],
             self.actor.actions[last - 1],
             self.actor.actions[last - late : last],
             self.actor.action_adjoint[last - late : last],
@@ -134,8 +116,9 @@ class Rollout:
             lost |= ~(np.abs(x[RATE]).max(0) < LOST_RAD_S)
         self.physics.carry(h)
         self.actor.past.carry(h)
-        self.actor.input[0, ROWS : self.differentiable] = self.actor.input[h, ROWS : self.differentiable]
-        self.integrated[0], self.filtered[0] = self.integrated[h], self.filtered[h]
+        self.integrated[0] = self.integrated[h]
+        if self.felt:
+            self.felt.carry(h)
         if self.task.paths:
             self.episodes.advance_references(h * DT)
         self.restart(np.nonzero(lost | (self.rng.random(self.n) < share))[0])
@@ -145,9 +128,9 @@ class Rollout:
         if len(index):
             self.physics.start(index, *self.episodes.restart(index))
             self.actor.past.restart(index)
-            self.actor.input[0, ROWS : self.differentiable][:, index] = 0
             self.integrated[0][:, index] = 0
-            self.filtered[0][:, index] = 0
+            if self.felt:
+                self.felt.restart(index)
 
     def forward(self, weights: Weights, steps: int) -> None:
         """Fly ``steps`` steps."""
@@ -158,9 +141,6 @@ class Rollout:
         high, low, three = self._limits, -self._limits, self._three
         if self.integral:
             error_high, error_low, gain = self._error_limit, -self._error_limit, self._gain
-        if self.force:
-            force_gain, force_keep, force_noise = self._force_gain, self._force_keep, self._force_noise
-            slow_gain = self._slow_gain
         for t in range(steps):
             s = self._views[t]
             add(s.state, s.noise, out=s.seen)
@@ -178,14 +158,8 @@ class Rollout:
                 multiply(s.recent, latency, out=delayed)
                 command = add.reduce(delayed, axis=0, out=self._command)
             physics.forward(t, command)
-            if self.force:
-                multiply(s.force, force_keep, out=s.force_next)
-                multiply(physics.felt[t], force_gain, out=three)
-                add(s.fast_next, three, out=s.fast_next)
-                add(s.fast_next, force_noise[t], out=s.fast_next)
-                multiply(s.fast, slow_gain, out=three)
-                add(s.slow_next, three, out=s.slow_next)
-                add(s.fast_next, s.slow_next, out=s.felt_next)
+            if self.felt:
+                self.felt.forward(t, physics.felt[t])
 
     def reverse(
         self, steps: int, terminal: Array | None = None, record: Array | None = None, every: int = 1
@@ -199,20 +173,16 @@ class Rollout:
         latency, delayed, three = self.episodes.latency, self._delayed, self._three
         self._prepare_reverse(steps)
         a.all[:] = 0 if terminal is None else terminal
-        back_state, back_force, felt = actor.back[:ROWS], actor.back[ROWS:], None
-        a_integral, a_force, a_fast, a_slow = a.extra[:3], a.extra[-6:], a.extra[-6:-3], a.extra[-3:]
+        back_state, back_felt, a_integral, force = actor.back[:ROWS], actor.back[ROWS:], a.extra[:3], None
         back_position, back_clipped = actor.back[POSITION], actor.back[CLIPPED]
         limit = self.task.recipe.adjoint_limit / (self.n * steps)
         for t in range(steps - 1, -1, -1):
             add(a.state, self.cost.pull[t], out=a.state)
             if t % LIMIT_EVERY == 0:
                 _limit_columns(a.all, limit)
-            if self.force:
-                felt = multiply(a_fast, self._force_gain, out=self._felt)
-                multiply(a_slow, self._slow_gain, out=three)
-                multiply(a_force, self._force_keep, out=a_force)
-                add(a_fast, three, out=a_fast)
-            physics.reverse(t, a, command, felt)
+            if self.felt:
+                force = self.felt.reverse()
+            physics.reverse(t, a, command, force)
             recent = self._views[t].recent_adjoint
             if len(latency) > 1:
                 multiply(command, latency, out=delayed)
@@ -220,9 +190,8 @@ class Rollout:
             else:
                 add(recent[0], command, out=recent[0])
             actor.reverse(t)
-            if self.force:
-                add(a_fast, back_force, out=a_fast)
-                add(a_slow, back_force, out=a_slow)
+            if self.felt:
+                self.felt.reverse_seen(back_felt)
             if self.integral:
                 multiply(a_integral, self.integrates[t], out=three)
                 add(a_integral, back_position, out=a_integral)
@@ -256,7 +225,7 @@ class Rollout:
                 p.half_angle,
                 p.air,
                 self.integrated,
-                self.filtered,
+                *([self.felt.state] if self.felt else []),
                 a.input,
                 *a.hidden,
             ):
@@ -285,10 +254,9 @@ class Rollout:
         wind[:] = e.force
         if self.task.wind.gust:
             wind += e.gust * self.gust_bank[first : first + steps]
-        if self.force:  # the velocity's noise, and gravity seen along axes that are a little off
-            self._force_noise[:steps] = np.diff(noise[:, VELOCITY], axis=0)
-            self._force_noise[:steps] += DT * GRAVITY_M_S2 * e.bias[SEEN_Z] - gravity
-            self._force_noise[:steps] *= self._force_gain
+        if self.felt:  # the velocity's noise, and gravity seen along axes that are a little off
+            off = DT * GRAVITY_M_S2 * e.bias[SEEN_Z] - gravity
+            self.felt.disturb(np.diff(noise[:, VELOCITY], axis=0) + off)
         if self.task.paths:
             velocity, acceleration = e.references(steps + 2 + max(self.previews, default=0))
             wind -= velocity[:steps] * e.drag

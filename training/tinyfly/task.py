@@ -86,7 +86,6 @@ SCALES = {
     "position_error": 4.0,
     "position_integral": 4.0,  # training adds it to the position
     "rotation": 2.0,
-    "specific_force": 1.0,
     "reference_acceleration": 0.2,
     "acceleration_preview": 0.2,
 }
