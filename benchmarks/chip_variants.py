@@ -11,7 +11,9 @@ import numpy as np
 
 from tinyfly.policy import Policy
 from tinyfly_export import c_source as c
+from tinyfly_export.arithmetic import Kernel
 from tinyfly_export.c import CORE, export_c
+from tinyfly_export.float_c import float_kernel, whole_kernel
 from tinyfly_export.integer import quantise
 from tinyfly_export.integer_c import bundle
 from tinyfly_export.proof import plausible
@@ -29,21 +31,29 @@ class Variant:
     cpus: tuple[str, ...] = ("M4F", "M7", "M0")
 
 
-def ours(policy: Policy, folder: Path) -> list[Path]:
+def in_modes(policy: Policy, folder: Path) -> list[Path]:
     """The firmware's own sources; the history's newest slot and the state are the critical path."""
-    _, data = export_c(policy, folder, golden=1)
+    return _ours(policy, folder, float_kernel(policy))
+
+
+def whole_layers(policy: Policy, folder: Path) -> list[Path]:
+    """The same as for a policy without mirrors."""
+    return _ours(policy, folder, whole_kernel(policy))
+
+
+def _ours(policy: Policy, folder: Path, kernel: Kernel) -> list[Path]:
+    _, data = export_c(policy, folder, golden=1, kernel=kernel)
     bench = folder / "bench.c"
     old = max(4 * (policy.contract.history_length - 1), 0)
     bench.write_text(
         f'#include "tf_policy_data.h"\n#define OLD {old}u\n'
         "float bench_input[TF_POLICY_INPUTS], bench_partial[TF_POLICY_PARTIAL], bench_action[4];\n"
-        "void bench_step(void) { tf_network_step(&tf_policy_network, bench_input, bench_action); }\n"
-        "void bench_prepare(void)\n"
-        "{ tf_network_prepare(&tf_policy_network, bench_input, OLD, bench_partial); }\n"
-        "void bench_finish(void)\n"
-        "{ tf_network_finish(&tf_policy_network, bench_partial, bench_input + OLD, bench_action); }\n"
+        "#define CALL(what, ...) TF_POLICY_NETWORK(what)(&tf_policy_network, __VA_ARGS__)\n"
+        "void bench_step(void) { CALL(step, bench_input, bench_action); }\n"
+        "void bench_prepare(void) { CALL(prepare, bench_input, OLD, bench_partial); }\n"
+        "void bench_finish(void) { CALL(finish, bench_partial, OLD, bench_input + OLD, bench_action); }\n"
     )
-    return [*(CORE / f"tf_{name}.c" for name in ("network", "kernel", "tanh")), data, bench]
+    return [*(CORE / name for name in kernel.sources), data, bench]
 
 
 def integers(policy: Policy, folder: Path, weight_bits: int = 16) -> list[Path]:
@@ -112,11 +122,17 @@ def emlearn(policy: Policy, folder: Path) -> list[Path]:
     return [folder / "emlearn.c"]
 
 
-def variants() -> list[Variant]:
+def variants(policy: Policy) -> list[Variant]:
+    """Those that can run this policy: in modes, one that has mirrors."""
     split = (("bench_step", ""), ("bench_prepare", ", ahead of time"), ("bench_finish", ", critical path"))
-    found = [
-        Variant("tinyfly, assembly", ours, (CORE,), timed=split, cpus=("M4F", "M7")),
-        Variant("tinyfly, portable C", ours, (CORE,), "-O2 -DTF_PORTABLE_KERNEL", split),
+    floats = [("tinyfly in modes", in_modes)] if policy.modal else []
+    found = []
+    for name, prepare in (*floats, ("tinyfly", whole_layers)):
+        found += [
+            Variant(f"{name}, assembly", prepare, (CORE,), timed=split, cpus=("M4F", "M7")),
+            Variant(f"{name}, portable C", prepare, (CORE,), "-O2 -DTF_PORTABLE_KERNEL", split),
+        ]
+    found += [
         Variant("tinyfly, int16 SMLAD", integers, timed=split, cpus=("M4F", "M7")),
         Variant("tinyfly, int8 weights, SMLAD", int8, timed=split, cpus=("M4F", "M7")),
         Variant("tinyfly, int16 portable C", integers, flags="-O2 -DTF_PORTABLE_KERNEL", timed=split),

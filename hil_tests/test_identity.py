@@ -63,7 +63,7 @@ def test_an_arm_without_half_a_second_of_good_states_is_refused(target):
 DAMAGES = {
     "a bit of the weights": ("tf_policy_constants", 1000, 0, "policy_crc"),
     "the last bit of a golden action": ("tf_golden_action", 0, 0, "golden_mismatch"),
-    "the network's inputs": ("layers", 0, 1, "contract_mismatch"),
+    "the network's inputs": ("tf_policy_network", 0, 1, "contract_mismatch"),
 }
 
 

@@ -6,7 +6,9 @@ import itertools
 
 import numpy as np
 
+from tinyfly.airframe import Airframe
 from tinyfly.contract import Contract
+from tinyfly.mirror import Mirror, mirrors
 from tinyfly.network import Layer
 from tinyfly.policy import Policy
 
@@ -23,3 +25,28 @@ def random_policy(contract: Contract, widths: tuple[int, ...] = (16, 16), seed: 
         for n, m in itertools.pairwise(sizes)
     )
     return Policy.create(contract, layers, {"name": "crazyflie"}, {"seed": seed})
+
+
+def symmetric_policy(contract: Contract, widths: tuple[int, ...] = (16, 16), seed: int = 0) -> Policy:
+    """The same with both of a Crazyflie's mirrors: unit 4 g and motor 0 speak for their sisters."""
+    layers = random_policy(contract, widths, seed).layers
+    for m in mirrors(Airframe.load("crazyflie").layout):
+        for i, layer in enumerate(layers):
+            outputs, inputs = layer.weight.shape
+            image = m.motors[:1] if i == len(layers) - 1 else np.arange(0, outputs, 4) ^ m.sisters
+            first = slice(0, outputs, 4)
+            seen, sign = mirrored_inputs(contract, m) if i == 0 else (np.arange(inputs) ^ m.sisters, 1)
+            layer.weight[image] = layer.weight[first][:, seen] * sign
+            layer.bias[image] = layer.bias[first]
+    return Policy.create(contract, layers, {"name": "crazyflie"}, {"seed": seed})
+
+
+def mirrored_inputs(contract: Contract, m: Mirror) -> tuple[np.ndarray, np.ndarray]:
+    """(inputs,) each: where a mirror finds every network input, and with which sign."""
+    index, signs = np.arange(contract.size), np.ones(contract.size, np.float32)
+    index[: 4 * contract.history_length].reshape(-1, 4)[:] = index[: 4 * contract.history_length].reshape(
+        -1, 4
+    )[:, m.motors]
+    for channel in contract.channels:
+        signs[contract.slices()[channel.name]] = m.signs(channel)
+    return index, signs

@@ -23,6 +23,7 @@ from tinyfly.network import Layer, act_exact
 from tinyfly.policy import Policy
 from tinyfly_export.c import CORE, TANH_HEADER, export_c, tanh_header
 from tinyfly_export.c_source import numbers, string
+from tinyfly_export.float_c import float_kernel
 from tinyfly_export.native import FLAGS, compile_library
 
 COMPILERS = [c for c in ("gcc", "clang") if shutil.which(c)]
@@ -127,8 +128,9 @@ def test_the_stated_checksum_is_over_the_constants_in_the_image(policy: Policy, 
     header, source = export_c(policy, tmp_path, golden=1)
     library = compile_library([source], [CORE, tmp_path])
     macro = dict(re.findall(r"#define (\w+) (\S+)", header.read_text()))
-    size = 4 * int(macro["TF_POLICY_CONSTANTS"].rstrip("u"))
-    image = bytes((ctypes.c_char * size).in_dll(library, "tf_policy_constants"))
+    constants = float_kernel(policy).constants
+    image = bytes((ctypes.c_char * len(constants)).in_dll(library, "tf_policy_constants"))
+    assert image == constants
     assert zlib.crc32(image) == int(macro["TF_WEIGHTS_CRC32"].rstrip("u"), 16)
     assert int(macro["TF_POLICY_CRC32"].rstrip("u"), 16) == policy.crc32()
     assert int(macro["TF_CONTRACT_HASH"].rstrip("ul"), 16) == policy.contract.hash()

@@ -9,11 +9,12 @@ from tinyfly import columns, trainer
 from tinyfly.actor import Weights
 from tinyfly.airframe import Airframe, names
 from tinyfly.dynamics import Dynamics
+from tinyfly.mirror import mirrors
 from tinyfly.network import act
 from tinyfly.optimizer import orthogonalise
 from tinyfly.rollout import Rollout
 from tinyfly.state import ANGULAR_VELOCITY, POSITION, QUATERNION, ROTOR_SPEED, VELOCITY
-from tinyfly.symmetry import Symmetry, mirrors
+from tinyfly.symmetry import Symmetry
 from tinyfly.task import make_task, with_recipe
 
 CRAZYFLIE = Airframe.load("crazyflie")
@@ -74,7 +75,6 @@ def test_a_mirrored_flight_is_the_mirror_image_of_the_flight(name):
 
 def mirrored_observation(contract, x, m):
     """An observation (inputs, n) as the contract orders it, seen in the mirror."""
-    signs = {"rotation": m.rotation, "angular_velocity": m.axial}
     image = x.copy()
     for channel in contract.channels:
         rows = contract.slices()[channel.name]
@@ -82,8 +82,7 @@ def mirrored_observation(contract, x, m):
             past = x[rows].reshape(-1, 4, x.shape[1])
             image[rows] = past[:, m.motors].reshape(channel.size, -1)
         else:
-            sign = np.tile(signs.get(channel.name, m.polar), channel.size // 3)[: channel.size]
-            image[rows] = x[rows] * sign[:, None]
+            image[rows] = x[rows] * m.signs(channel)[:, None]
     return image
 
 
@@ -101,15 +100,17 @@ def test_a_trained_policy_answers_the_mirrored_observation_with_the_mirrored_act
 
 
 def random_weights(task):
-    rollout, rng = Rollout(task, 8, 10, np.random.default_rng(0)), np.random.default_rng(1)
-    width, inputs = task.recipe.width, rollout.actor.history + rollout.actor.input.shape[1]
-    shapes = (width, inputs), (width, width + 1), (4, width + 1)
-    return rollout, Weights(*(rng.standard_normal(s).astype(np.float32) for s in shapes))
+    """The task's symmetry, and weights without any."""
+    actor, width = Rollout(task, 8, 10, np.random.default_rng(0)).actor, task.recipe.width
+    shapes = (width, actor.history + actor.input.shape[1]), (width, width + 1), (4, width + 1)
+    rng = np.random.default_rng(1)
+    weights = Weights(*(rng.standard_normal(s).astype(np.float32) for s in shapes))
+    return Symmetry(mirrors(CRAZYFLIE.layout), task.contract, width), weights
 
 
 def test_a_projection_is_done_once_and_loses_what_is_not_symmetric():
-    rollout, w = random_weights(make_task("crazyflie", CRAZYFLIE))
-    symmetry, before = Symmetry(mirrors(CRAZYFLIE.layout), rollout.actor), [x.copy() for x in w]
+    symmetry, w = random_weights(make_task("crazyflie", CRAZYFLIE))
+    before = [x.copy() for x in w]
     symmetry.project(w)
     once = [x.copy() for x in w]
     symmetry.project(w)
@@ -120,8 +121,7 @@ def test_a_projection_is_done_once_and_loses_what_is_not_symmetric():
 
 
 def test_the_optimisers_step_keeps_the_symmetry():
-    rollout, w = random_weights(make_task("paper", CRAZYFLIE))
-    symmetry = Symmetry(mirrors(CRAZYFLIE.layout), rollout.actor)
+    symmetry, w = random_weights(make_task("paper", CRAZYFLIE))
     symmetry.project(w)
     step = Weights(*(orthogonalise(x) for x in w))
     again = Weights(*(x.copy() for x in step))
@@ -131,5 +131,5 @@ def test_the_optimisers_step_keeps_the_symmetry():
 
 
 def test_widths_that_mirrors_cannot_divide_are_refused():
-    with pytest.raises(ValueError, match="multiples of four"):
+    with pytest.raises(ValueError, match="not a multiple of four"):
         trainer.optimise(with_recipe(make_task("paper", CRAZYFLIE), width=18, updates=1), 0)

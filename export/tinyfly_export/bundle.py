@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyfly.policy import Policy
+from tinyfly.policy import GOLDEN_VECTORS, Policy
 from tinyfly_export.amalgam import Amalgam
-from tinyfly_export.c import CORE, data_header, golden_source, network_source, write_together
+from tinyfly_export.c import CORE, data_header, golden_source, write_together
+from tinyfly_export.float_c import float_kernel
 from tinyfly_export.native import compile_library, find_compiler, pointer
 from tinyfly_export.proof import Array, Proof, prove
 
 TEMPLATE = Path(__file__).parent / "template"
-_SOURCES = ("tf_math.c", "tf_observation.c", "tf_tanh.c", "tf_kernel.c", "tf_network.c")
 _HEADER = """\
 /* A quadrotor policy in C, made by tinyfly. policy_init and policy_step, at the end, are all there is to
  * call; the rest is what they are made of. C99, C11 or C++17; compile without -ffast-math. */
@@ -68,11 +68,12 @@ def export_bundle(policy: Policy) -> tuple[dict[str, bytes], list[Proof]]:
         write_together(Path(folder), files)
         library = compile_library([Path(folder) / "policy.c"], [], compiler)
     network = ctypes.byref(ctypes.c_char.in_dll(library, "tf_policy_network"))
+    step = library[f"{float_kernel(policy).network}_step"]
 
     def run(observation: Array) -> Array:
         action = np.empty((observation.shape[1], 4), np.float32)
         for x, a in zip(np.ascontiguousarray(observation.T), action, strict=True):
-            library.tf_network_step(network, pointer(x), pointer(a))
+            step(network, pointer(x), pointer(a))
         return action.T
 
     return files, [prove(policy, "c", Path(compiler).name, run, 0.0)]
@@ -80,11 +81,14 @@ def export_bundle(policy: Policy) -> tuple[dict[str, bytes], list[Proof]]:
 
 def bundle(policy: Policy) -> dict[str, bytes]:
     """File name -> content; the same bytes every time."""
-    texts = {"tf_policy_data.h": data_header(policy), "tf_setpoint.h": _reference_type()}
-    core = Amalgam(texts)
-    header = [_HEADER, core.take("tf_observation.h"), _template("policy_step.h"), _FOOTER]
-    source = [_SOURCE, network_source(policy), *map(core.take, _SOURCES), _template("policy_step.c")]
-    check = [_CHECK, golden_source(policy), _template("policy_check.c")]
+    kernel = float_kernel(policy)
+    contract = data_header(policy, GOLDEN_VECTORS, None, kernel)
+    core = Amalgam({"tf_policy_data.h": contract, "tf_setpoint.h": _reference_type()})
+    headers = map(core.take, ("tf_observation.h", "tf_policy.h"))
+    sources = map(core.take, ("tf_math.c", "tf_observation.c", *kernel.sources))
+    header = [_HEADER, *headers, _template("policy_step.h"), _FOOTER]
+    source = [_SOURCE, kernel.source, *sources, _template("policy_step.c")]
+    check = [_CHECK, golden_source(policy, GOLDEN_VECTORS, kernel), _template("policy_check.c")]
     files = {
         "policy.h": "\n".join(header),
         "policy.c": "\n".join(source),

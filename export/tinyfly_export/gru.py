@@ -19,7 +19,8 @@ from tinyfly.errors import UserError
 from tinyfly.network import Layer
 from tinyfly_export import c_source as c
 from tinyfly_export.amalgam import Amalgam
-from tinyfly_export.c import layer_image, padded, write_together
+from tinyfly_export.c import write_together
+from tinyfly_export.float_c import layer_image, padded
 from tinyfly_export.native import compile_library, pointer
 
 Array = NDArray[np.float32]

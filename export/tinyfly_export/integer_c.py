@@ -14,7 +14,8 @@ from tinyfly.errors import UserError
 from tinyfly.policy import Policy
 from tinyfly_export import c_source as c
 from tinyfly_export.amalgam import Amalgam
-from tinyfly_export.c import CORE, Kernel, contract_numbers, write_together
+from tinyfly_export.arithmetic import Kernel, contract_numbers
+from tinyfly_export.c import CORE, write_together
 from tinyfly_export.integer import IntegerNetwork, layer_arrays, quantise, tanh_table
 from tinyfly_export.native import compile_library, find_compiler, pointer
 from tinyfly_export.proof import Array, Proof, prove
@@ -73,8 +74,10 @@ def firmware_kernel(policy: Policy, network: IntegerNetwork) -> Kernel:
     bits = 16 if network.layers[0].scale is None else 8
     return Kernel(
         name=f"int{bits}",
-        header="tf_network_i16.h",
-        macros={"TF_POLICY_PARTIAL": f"{constants['bias0'].size}u /* sums of tf_network_i16_prepare */"},
+        network="tf_network_i16",
+        sources=("tf_network_i16.c",),
+        sum_type="int32_t",
+        partial=constants["bias0"].size,
         declarations="extern const tf_network_i16_t tf_policy_network;\n"
         f"typedef struct {_members(constants)} tf_policy_constants_t;\n"
         "extern const tf_policy_constants_t tf_policy_constants; /* network and contract numbers */\n",

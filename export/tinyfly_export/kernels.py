@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tinyfly.errors import UserError
 from tinyfly.policy import Policy
-from tinyfly_export.c import Kernel, float_kernel
+from tinyfly_export.arithmetic import Kernel
+from tinyfly_export.float_c import float_kernel
 from tinyfly_export.integer import quantise
 from tinyfly_export.integer_c import firmware_kernel
 from tinyfly_export.recorded import typical

@@ -9,7 +9,7 @@
 #ifndef TF_GRU_H
 #define TF_GRU_H
 
-#include "tf_network.h"
+#include "tf_layer.h"
 
 #ifdef __cplusplus
 extern "C" {

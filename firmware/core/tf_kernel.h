@@ -2,18 +2,12 @@
 #ifndef TF_KERNEL_H
 #define TF_KERNEL_H
 
-#include "tf_network.h"
+#include "tf_layer.h"
 
 /* Armv7E-M with an FPU (Cortex-M4F, M7). TF_PORTABLE_KERNEL keeps to C there too. */
 #if defined(__ARM_ARCH_7EM__) && defined(__ARM_FP) && !defined(TF_PORTABLE_KERNEL)
 #define TF_KERNEL_M4F
 #endif
-
-/* Rows of a layer as stored: its outputs, rounded up to whole blocks of four. */
-static inline uint32_t tf_rows(const tf_layer_t *layer)
-{
-    return (layer->outputs + 3u) & ~3u;
-}
 
 /* out[row] = sum[row] + weight[row][first] x[0] + ... + weight[row][first + count - 1] x[count - 1], for every
  * row of the layer as stored, in that order. out may be sum, but not x. */

@@ -22,12 +22,11 @@ void tf_network_step(const tf_network_t *net, const float *input, float action[4
 
 void tf_network_prepare(const tf_network_t *net, const float *history, uint32_t n_old, float *partial)
 {
-    partial[0] = (float)n_old; /* exact: a layer has far fewer than 2^24 inputs */
-    tf_accumulate(&net->layer[0], 0, n_old, net->layer[0].bias, history, partial + 1);
+    tf_accumulate(&net->layer[0], 0, n_old, net->layer[0].bias, history, partial);
 }
 
-void tf_network_finish(const tf_network_t *net, const float *partial, const float *newest_and_state,
+void tf_network_finish(const tf_network_t *net, const float *partial, uint32_t n_old, const float *rest,
                        float action[4])
 {
-    run(net, partial + 1, (uint32_t)partial[0], newest_and_state, action);
+    run(net, partial, n_old, rest, action);
 }

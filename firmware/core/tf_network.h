@@ -12,26 +12,14 @@
 #ifndef TF_NETWORK_H
 #define TF_NETWORK_H
 
-#include <stdint.h>
-
-#ifdef __FAST_MATH__
-#error "tinyfly's bits need IEEE arithmetic: compile without -ffast-math and with -ffp-contract=off"
-#endif
+#include "tf_layer.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* y = tanh(weight x + bias). Rows are padded with zeros to a multiple of four and stored in blocks of 16 rows
- * (then of 4); within a block, the block's weights for input 0, then for input 1, and so on. */
 typedef struct {
-    uint16_t inputs;
-    uint16_t outputs;
-    const float *bias;   /* outputs, rounded up to a multiple of 4 */
-    const float *weight; /* inputs times that */
-} tf_layer_t;
-
-typedef struct {
+    uint32_t inputs;
     uint32_t layers;
     const tf_layer_t *layer;
     float *scratch[2]; /* the hidden layers' outputs take turns here; one step at a time per network */
@@ -40,15 +28,16 @@ typedef struct {
 /* The whole step: input (inputs of the first layer) -> action. NaN in never means NaN out: |action| <= 1. */
 void tf_network_step(const tf_network_t *net, const float *input, float action[4]);
 
-/* Sums bias and the first n_old inputs. partial: TF_POLICY_PARTIAL floats, opaque, kept until the finish. */
+/* The same in two: bias and the first n_old inputs ahead of time, partial holding a float for every row of the first
+ * layer; then the rest of the inputs, as many times as wanted. */
 void tf_network_prepare(const tf_network_t *net, const float *history, uint32_t n_old, float *partial);
-
-/* The rest of the inputs (from input n_old on) -> action; may be called many times after one prepare. */
-void tf_network_finish(const tf_network_t *net, const float *partial, const float *newest_and_state,
+void tf_network_finish(const tf_network_t *net, const float *partial, uint32_t n_old, const float *rest,
                        float action[4]);
 
-/* tanh by the table, |error| <= 4e-7; a NaN gives what +infinity gives, so the network is total. */
-float tf_tanh(float x);
+static inline uint32_t tf_network_outputs(const tf_network_t *net)
+{
+    return net->layer[net->layers - 1u].outputs;
+}
 
 #ifdef __cplusplus
 }

@@ -45,6 +45,11 @@ void tf_network_i16_prepare(const tf_network_i16_t *net, const float *history, u
 void tf_network_i16_finish(const tf_network_i16_t *net, const int32_t *partial, uint32_t n_old, const float *rest,
                            float action[4]);
 
+static inline uint32_t tf_network_i16_outputs(const tf_network_i16_t *net)
+{
+    return net->layer[net->layers - 1u].rows;
+}
+
 #ifdef __cplusplus
 }
 #endif

@@ -27,7 +27,7 @@ BOARDS = ROOT / "firmware" / "platformio" / "boards"
 KEPT = ROOT / ".pio" / "images"  # finished images, by fingerprint
 BUILDING = ROOT / ".pio" / "building"  # not .pio/build: a bare `pio run` may be at work there
 SOURCES = ("platformio.ini", "firmware/core", "firmware/ports", "firmware/protocol", "firmware/platformio")
-EXPORTER, SIMULATOR = ("export/tinyfly_export",), ("training/tinyfly",)
+EXPORTER, SIMULATOR = ("export/tinyfly_export", "training/tinyfly/modal.py"), ("training/tinyfly",)
 IMAGES_MAX = 64  # kept; about 0.5 MB each
 TIMEOUT_S = 300.0
 

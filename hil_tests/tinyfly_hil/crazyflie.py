@@ -29,15 +29,21 @@ GOLDEN = 2  # vectors for the self-test, of which each takes 650 bytes of flash
 TIMEOUT_S = 900.0
 BUDGET_BYTES = 64 << 10
 CODE_BYTES = 11 << 10  # of the app without its network's constants and golden vectors, rounded up
-OBJECTS = {"float32": "tf_kernel.o tf_network.o tf_tanh.o"}  # of a kernel; integers: tf_network_i16.o
 
 
 def kernel_that_fits(policy: Policy) -> str:
     """The most exact arithmetic whose constants leave room for the code; UserError when none does."""
+    from tinyfly_export.float_c import float_kernel
+
     golden = GOLDEN * 4 * (policy.contract.size + 4)
-    rows = sum(layer.bias.size for layer in policy.layers)
-    for name, weight_bytes in (("float32", 4), ("int16", 2), ("int8", 1)):
-        if CODE_BYTES + golden + 8 * rows + weight_bytes * policy.multiply_adds <= BUDGET_BYTES:
+    rows = 8 * sum(layer.bias.size for layer in policy.layers)
+    sizes = {
+        "float32": len(float_kernel(policy).constants),
+        "int16": rows + 2 * policy.multiply_adds,
+        "int8": rows + policy.multiply_adds,
+    }
+    for name, size in sizes.items():
+        if CODE_BYTES + golden + size <= BUDGET_BYTES:
             return name
     raise UserError(
         f"{policy.multiply_adds} weights do not fit in the {BUDGET_BYTES >> 10} KiB beside the Crazyflie's "
@@ -67,8 +73,9 @@ def stage(policy: Policy, folder: Path, kernel_name: str) -> None:
     for path in (*(APP / "src").iterdir(), *CORE.glob("tf_*.[ch]")):
         _copy(path, source / path.name)
     fresh = folder / "fresh"
-    export_c(policy, fresh, golden=GOLDEN, kernel=kernel(policy, kernel_name))
-    objects = OBJECTS.get(kernel_name, "tf_network_i16.o")
+    chosen = kernel(policy, kernel_name)
+    export_c(policy, fresh, golden=GOLDEN, kernel=chosen)
+    objects = " ".join(name.replace(".c", ".o") for name in chosen.sources)
     write_atomically(fresh / "kernel.mk", f"tf_kernel := {objects}\n".encode())
     write_atomically(fresh / "tf_airframe.h", _airframe_header(airframe).encode())
     generator = ROOT / "firmware" / "protocol" / "generate.py"

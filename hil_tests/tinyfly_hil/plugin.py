@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tinyfly.policy import Policy
-from tinyfly_export.c import Kernel
+from tinyfly_export.arithmetic import Kernel
 from tinyfly_export.kernels import kernel as export_kernel
 from tinyfly_hil.link import TargetError
 from tinyfly_hil.log import Recorder

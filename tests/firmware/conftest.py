@@ -27,7 +27,7 @@ def library(full_policy: Policy) -> ctypes.CDLL:
 @pytest.fixture(scope="session")
 def evil_library(full_policy: Policy) -> ctypes.CDLL:
     """The core with a network that answers whatever ``bridge_evil`` holds."""
-    network = ("tf_network.c", "tf_kernel.c", "tf_tanh.c", "tf_gru.c")
+    network = ("tf_network.c", "tf_modal.c", "tf_kernel.c", "tf_tanh.c", "tf_gru.c")
     kept = [path for path in core_sources() if path.name not in network]
     return build(full_policy, sources=[*kept, HERE / "bridge.c"], flags=["-DEVIL_NETWORK"])
 

@@ -13,7 +13,9 @@ from pathlib import Path
 from tinyfly.contract import Channel, Contract, Integral, SpecificForce
 from tinyfly.policy import Policy
 from tinyfly_export import c as exporter
-from tinyfly_export.c import Kernel, export_c
+from tinyfly_export.arithmetic import Kernel
+from tinyfly_export.c import export_c
+from tinyfly_export.float_c import float_kernel
 from tinyfly_export.native import find_compiler
 
 GOLDEN = 16  # vectors in the self-test
@@ -94,14 +96,14 @@ def build(
     kernel: Kernel | None = None,
 ) -> ctypes.CDLL:
     """The core, the bridge and a policy as a shared library; built only when something changed."""
-    kernel = kernel or exporter.float_kernel(policy)
+    kernel = kernel or float_kernel(policy)
     sources = sources or [*core_sources(), HERE / "bridge.c"]
     # The prover measures coverage of these very tests through this variable.
     flags = FLAGS + (flags or []) + os.environ.get("TINYFLY_CORE_FLAGS", "").split()
     home = Path(
         os.environ.get("TINYFLY_CORE_BUILD", Path(tempfile.gettempdir()) / f"tinyfly-core-{os.getuid()}")
     )
-    folder = home / _key(policy, sources, [*flags, kernel.name])
+    folder = home / _key(policy, sources, [*flags, kernel.name, kernel.network])
     library = folder / "core.so"
     if not library.exists():
         folder.mkdir(parents=True, exist_ok=True)

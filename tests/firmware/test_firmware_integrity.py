@@ -48,7 +48,7 @@ class Layer(ctypes.Structure):
 class Network(ctypes.Structure):
     """tf_network_t"""
 
-    _fields_ = (("layers", ctypes.c_uint32), ("layer", ctypes.POINTER(Layer)))
+    _fields_ = (("inputs", ctypes.c_uint32), ("layers", ctypes.c_uint32), ("layer", ctypes.POINTER(Layer)))
 
 
 def refusal(library: ctypes.CDLL) -> tuple[str, str, str]:
@@ -97,8 +97,8 @@ def test_a_nan_among_the_golden_actions_is_a_mismatch(library):
 @pytest.mark.parametrize("output_side", [False, True])
 def test_a_network_of_another_shape_is_a_contract_mismatch(library, output_side):
     network = Network.in_dll(library, "tf_policy_network")
-    layer = network.layer[network.layers - 1 if output_side else 0]
-    address = ctypes.addressof(layer) + (2 if output_side else 0)
+    outputs = ctypes.addressof(network.layer[network.layers - 1]) + Layer.outputs.offset
+    address = outputs if output_side else ctypes.addressof(network) + Network.inputs.offset
     with flipped(library, address, 1):
         assert refusal(library) == ("refused", "contract_mismatch", "contract_mismatch")
 

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from tinyfly.actor import Weights
 from tinyfly.contract import Channel, Contract
 from tinyfly.felt import FORCE_UNIT
+from tinyfly.mirror import Mirror
 from tinyfly.network import Layer
 from tinyfly.physics import POSITION, RATE, ROTATION, VELOCITY
 from tinyfly.rollout import ACCELERATION_UNIT
 
 Array = NDArray[np.floating]
+Index = NDArray[np.intp]
 
 FORCE = slice(ROTATION.stop, ROTATION.stop + 3)  # where it is felt; the row of ones comes after it
 ROWS = {
@@ -48,16 +50,29 @@ def layers(c: Contract, w: Weights) -> tuple[Layer, ...]:
 
 def input_scale(c: Contract) -> Array:
     """(columns of the first matrix,): the contract's inputs over training's; 1 for the bias."""
-    channels = _columns(c)
-    scale = np.ones(1 + max(bias_column(c), *(i for _, columns in channels for i in columns)), np.float32)
-    for channel, columns in channels:
+    scale = np.ones(_width(c), np.float32)
+    for channel, columns in _columns(c):
         scale[columns] = _scale(channel)
     return scale
+
+
+def mirrored(c: Contract, m: Mirror) -> tuple[Index, Array]:
+    """(columns of the first matrix,) each: where a mirror finds every column, and with which sign."""
+    index, signs = np.arange(_width(c)), np.ones(_width(c))
+    for channel, columns in _columns(c):
+        signs[columns] = m.signs(channel)
+        if channel.name == "action_history":
+            index[columns] = np.reshape(columns, (-1, 4))[:, m.motors].ravel()
+    return index, signs
 
 
 def bias_column(c: Contract) -> int:
     """That of the row of ones."""
     return 4 * c.history_length + (FORCE.stop if c.specific_force else ROTATION.stop)
+
+
+def _width(c: Contract) -> int:
+    return 1 + max(bias_column(c), *(i for _, columns in _columns(c) for i in columns))
 
 
 def _scale(channel: Channel) -> np.float32:

@@ -40,11 +40,11 @@ def act_exact(layers: tuple[Layer, ...], observation: Array) -> Array:
     x = np.ascontiguousarray(observation, np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
         for layer in layers:
-            x = tanh_exact(_sum_in_order(layer, x))
+            x = tanh_exact(sum_in_order(layer, x))
     return x
 
 
-def _sum_in_order(layer: Layer, x: Array) -> Array:
+def sum_in_order(layer: Layer, x: Array) -> Array:
     if x.shape[1] <= FEW:  # a flight's one column: three calls instead of two an input
         terms = np.empty((len(layer.bias), x.shape[1], len(x) + 1), np.float32)
         terms[..., 0] = layer.bias[:, None]

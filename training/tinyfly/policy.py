@@ -11,7 +11,7 @@ import json
 import os
 import tempfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from tinyfly.contract import Contract
 from tinyfly.errors import UserError
+from tinyfly.modal import ModalNetwork, modal
 from tinyfly.network import Layer, act, act_exact
 
 FILE_VERSION = "1"
@@ -40,6 +41,10 @@ class Policy:
     provenance: dict[str, Any]
     golden_observation: Array  # (inputs, 256)
     golden_action: Array  # (4, 256)
+    modal: ModalNetwork | None = field(init=False, compare=False)  # the bits of a policy with both mirrors
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "modal", modal(self.contract, self.layers))
 
     @staticmethod
     def create(
@@ -48,8 +53,9 @@ class Policy:
         """Check the network against its contract and draw the golden vectors."""
         layers = tuple(Layer(_float32(x.weight), _float32(x.bias)) for x in layers)
         _check_network(contract, layers)
-        observation = golden_observations(contract)
-        return Policy(contract, layers, airframe, provenance, observation, act_exact(layers, observation))
+        observation, none = golden_observations(contract), np.zeros((4, GOLDEN_VECTORS), np.float32)
+        policy = Policy(contract, layers, airframe, provenance, observation, none)
+        return replace(policy, golden_action=policy.act_exact(observation))
 
     def act(self, observation: Array) -> Array:
         """(inputs, n) network inputs -> (4, n) actions in [-1, 1]; fast."""
@@ -57,7 +63,7 @@ class Policy:
 
     def act_exact(self, observation: Array) -> Array:
         """(inputs, n) -> (4, n); bit for bit what the chip computes."""
-        return act_exact(self.layers, observation)
+        return self.modal.act_exact(observation) if self.modal else act_exact(self.layers, observation)
 
     @property
     def multiply_adds(self) -> int:

@@ -17,12 +17,13 @@ from tinyfly.critic import CostateCritic
 from tinyfly.errors import UserError
 from tinyfly.evaluate import Scenario, draw, judge
 from tinyfly.flight import Conditions
+from tinyfly.mirror import mirrors
 from tinyfly.optimizer import Muon
 from tinyfly.physics import POSITION
 from tinyfly.policy import Policy
 from tinyfly.rollout import Rollout
 from tinyfly.start import Start
-from tinyfly.symmetry import Symmetry, mirrors
+from tinyfly.symmetry import Symmetry
 from tinyfly.task import Recipe, Task, make_task
 
 LESSONS = 576  # at most about so many states an update teach the critic
@@ -91,7 +92,8 @@ def optimise(task: Task, seed: int, progress: Report | None = None) -> tuple[Wei
     streams = np.random.SeedSequence(seed).spawn(3)
     rng = [np.random.default_rng(s) for s in streams]
     rollout = Rollout(task, r.environments, max(r.horizon), rng[0])
-    symmetry = Symmetry(mirrors(task.population.layout) if r.mirrors else [], rollout.actor)
+    found = mirrors(task.population.layout) if r.mirrors else []
+    symmetry = Symmetry(found, task.contract, r.width)
     # The mean of independent draws is smaller than each by the root of their number.
     size = r.initial_size * math.sqrt(symmetry.order)
     scale, hover = input_scale(task.contract), task.contract.hover_action
@@ -146,7 +148,7 @@ def optimise(task: Task, seed: int, progress: Report | None = None) -> tuple[Wei
     if averaged:
         for m, w in zip(mean, weights, strict=True):
             np.divide(m, averaged, out=w)
-    symmetry.project(weights)  # what rounding has left over
+    symmetry.settle(weights)
     if not all(np.isfinite(w).all() for w in weights):
         raise Diverged("the weights are not finite")
     return weights, env_steps

@@ -6,7 +6,7 @@ int main(void)
     for (unsigned i = 0; i < TF_GOLDEN_COUNT; i++) {
         float action[4];
 
-        tf_network_step(&tf_policy_network, tf_golden_observation[i], action);
+        tf_policy_step(tf_golden_observation[i], action);
         wrong += memcmp(action, tf_golden_action[i], sizeof action) != 0;
     }
     printf("%u of %u golden vectors bit for bit\n", TF_GOLDEN_COUNT - wrong, TF_GOLDEN_COUNT);

@@ -1,0 +1,39 @@
+"""What generated files say of the arithmetic that runs a policy, whichever it is: floats, modes, integers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import astuple, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinyfly.contract import Contract
+
+Array = NDArray[np.float32]
+NO_LIMIT = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """What the generated files need to know of the arithmetic that runs a policy."""
+
+    name: str  # in protocol/messages.toml
+    network: str  # of firmware/core: NETWORK.h and NETWORK.c hold NETWORK_step and the others
+    sources: tuple[str, ...]  # of firmware/core, as much as the network needs
+    sum_type: str  # of a partial sum
+    partial: int  # how many of them
+    declarations: str  # of the network and of its constants
+    source: str  # the same, defined
+    constants: bytes  # as they lie in flash, for the checksum
+    act: Callable[[Array], Array]  # (inputs, n) -> (4, n), bit for bit what the chip computes
+
+
+def contract_numbers(contract: Contract) -> Array:
+    """The contract's numbers as one array, so that a checksum over the constants covers them."""
+    channels = [(ch.size, ch.scale, NO_LIMIT if ch.limit is None else ch.limit) for ch in contract.channels]
+    kept = astuple(contract.integral) if contract.integral else (0.0, 0.0, 0.0)
+    felt = astuple(contract.specific_force) if contract.specific_force else (0.0, 0.0, 0.0, 0.0)
+    rates = contract.rate_hz, contract.history_length, contract.history_rate_hz, contract.hover_action
+    numbers = [*np.ravel(channels), *kept, *felt, *rates, *contract.preview_s, *contract.thrust_curve]
+    return np.array(numbers, np.float32)
