@@ -44,14 +44,12 @@ def whole_layers(policy: Policy, folder: Path) -> list[Path]:
 def _ours(policy: Policy, folder: Path, kernel: Kernel) -> list[Path]:
     _, data = export_c(policy, folder, golden=1, kernel=kernel)
     bench = folder / "bench.c"
-    old = max(4 * (policy.contract.history_length - 1), 0)
     bench.write_text(
-        f'#include "tf_policy_data.h"\n#define OLD {old}u\n'
-        "float bench_input[TF_POLICY_INPUTS], bench_partial[TF_POLICY_PARTIAL], bench_action[4];\n"
-        "#define CALL(what, ...) TF_POLICY_NETWORK(what)(&tf_policy_network, __VA_ARGS__)\n"
-        "void bench_step(void) { CALL(step, bench_input, bench_action); }\n"
-        "void bench_prepare(void) { CALL(prepare, bench_input, OLD, bench_partial); }\n"
-        "void bench_finish(void) { CALL(finish, bench_partial, OLD, bench_input + OLD, bench_action); }\n"
+        '#include "tf_policy.h"\n'
+        "float bench_input[TF_POLICY_INPUTS], bench_action[4];\ntf_policy_partial_t bench_partial;\n"
+        "void bench_step(void) { tf_policy_step(bench_input, bench_action); }\n"
+        "void bench_prepare(void) { tf_policy_prepare(bench_input, &bench_partial); }\n"
+        "void bench_finish(void) { tf_policy_finish(bench_input, &bench_partial, bench_action); }\n"
     )
     return [*(CORE / name for name in kernel.sources), data, bench]
 
@@ -59,17 +57,14 @@ def _ours(policy: Policy, folder: Path, kernel: Kernel) -> list[Path]:
 def integers(policy: Policy, folder: Path, weight_bits: int = 16) -> list[Path]:
     """Time does not depend on the scales, so those of the golden vectors serve."""
     network = quantise(policy, policy.golden_observation[:, plausible(policy)], weight_bits)
-    for name, text in bundle(network, policy.contract.size).items():
+    for name, text in bundle(network, policy.contract).items():
         (folder / name).write_text(text)
-    old = max(4 * (policy.contract.history_length - 1), 0)
     (folder / "bench.c").write_text(
-        f'#include "policy_i16.h"\n#define OLD {old}u\n{_buffers(policy)}\n'
-        f"int32_t bench_partial[{policy.layers[0].bias.size + 3}];\n"
-        "void bench_step(void) { tf_network_i16_step(&policy_i16, bench_input, bench_action); }\n"
-        "void bench_prepare(void)\n"
-        "{ tf_network_i16_prepare(&policy_i16, bench_input, OLD, bench_partial); }\n"
-        "void bench_finish(void)\n"
-        "{ tf_network_i16_finish(&policy_i16, bench_partial, OLD, bench_input + OLD, bench_action); }\n"
+        f'#include "policy_i16.h"\n{_buffers(policy)}\n'
+        "int32_t bench_partial[POLICY_I16_SUMS];\n"
+        "void bench_step(void) { policy_i16_step(bench_input, bench_action); }\n"
+        "void bench_prepare(void) { policy_i16_prepare(bench_input, bench_partial); }\n"
+        "void bench_finish(void) { policy_i16_finish(bench_input, bench_partial, bench_action); }\n"
     )
     return [folder / "policy_i16.c", folder / "bench.c"]
 
@@ -125,18 +120,18 @@ def emlearn(policy: Policy, folder: Path) -> list[Path]:
 def variants(policy: Policy) -> list[Variant]:
     """Those that can run this policy: in modes, one that has mirrors."""
     split = (("bench_step", ""), ("bench_prepare", ", ahead of time"), ("bench_finish", ", critical path"))
-    floats = [("tinyfly in modes", in_modes)] if policy.modal else []
+    name = "tinyfly in modes" if policy.modal else "tinyfly"
     found = []
-    for name, prepare in (*floats, ("tinyfly", whole_layers)):
+    for floats, prepare in {name: in_modes, "tinyfly": whole_layers}.items():
         found += [
-            Variant(f"{name}, assembly", prepare, (CORE,), timed=split, cpus=("M4F", "M7")),
-            Variant(f"{name}, portable C", prepare, (CORE,), "-O2 -DTF_PORTABLE_KERNEL", split),
+            Variant(f"{floats}, assembly", prepare, (CORE,), timed=split, cpus=("M4F", "M7")),
+            Variant(f"{floats}, portable C", prepare, (CORE,), "-O2 -DTF_PORTABLE_KERNEL", split),
         ]
     found += [
-        Variant("tinyfly, int16 SMLAD", integers, timed=split, cpus=("M4F", "M7")),
-        Variant("tinyfly, int8 weights, SMLAD", int8, timed=split, cpus=("M4F", "M7")),
-        Variant("tinyfly, int16 portable C", integers, flags="-O2 -DTF_PORTABLE_KERNEL", timed=split),
-        Variant("tinyfly, int8 weights, portable C", int8, flags="-O2 -DTF_PORTABLE_KERNEL", timed=split),
+        Variant(f"{name}, int16 SMLAD", integers, timed=split, cpus=("M4F", "M7")),
+        Variant(f"{name}, int8 weights, SMLAD", int8, timed=split, cpus=("M4F", "M7")),
+        Variant(f"{name}, int16 portable C", integers, flags="-O2 -DTF_PORTABLE_KERNEL", timed=split),
+        Variant(f"{name}, int8 weights, portable C", int8, flags="-O2 -DTF_PORTABLE_KERNEL", timed=split),
         Variant("plain loop -O3, tanhf", plain_loop, flags="-O3"),
     ]
     package = importlib.util.find_spec("emlearn")

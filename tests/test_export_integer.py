@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from policies import random_policy
+from policies import random_policy, symmetric_policy
 
 from tinyfly.contract import Channel, Contract, paper_contract
 from tinyfly.errors import UserError
 from tinyfly.network import Layer
 from tinyfly.policy import Policy
-from tinyfly_export.integer import IntegerNetwork, quantise, tanh_integer
+from tinyfly_export.integer import ModalIntegers, quantise, tanh_integer
 from tinyfly_export.integer_c import TANH_HEADER, bundle, export_integer, tanh_header
 from tinyfly_export.proof import plausible
 
 ODD = Contract((Channel("position_error", 3),), history_length=0)
+
+
+Make = Callable[..., Policy]
+WIDTHS = st.lists(st.integers(1, 256), max_size=3).map(tuple)
+MAKE = st.sampled_from([random_policy, lambda contract, widths: symmetric_policy(contract, to_fours(widths))])
+
+
+def to_fours(widths: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(-(-w // 4) * 4 for w in widths)
 
 
 def flown(policy: Policy) -> np.ndarray:
@@ -38,14 +48,15 @@ def test_integer_tanh_is_within_its_bound_for_every_argument() -> None:
 @settings(max_examples=25)
 @given(
     weight_bits=st.sampled_from([16, 8]),
-    widths=st.lists(st.integers(1, 256), max_size=3).map(tuple),
+    widths=WIDTHS,
+    make=MAKE,
     scale=st.floats(0.01, 20),
     largest=st.floats(0.01, 1000),
 )
 def test_what_is_not_refused_cannot_overflow_whatever_the_inputs(
-    weight_bits: int, widths: tuple[int, ...], scale: float, largest: float
+    weight_bits: int, widths: tuple[int, ...], make: Make, scale: float, largest: float
 ) -> None:
-    policy = random_policy(paper_contract(), widths)
+    policy = make(paper_contract(), widths)
     scaled = tuple(Layer(x.weight * np.float32(scale), x.bias) for x in policy.layers)
     policy = Policy.create(policy.contract, scaled, policy.airframe, policy.provenance)
     try:
@@ -54,12 +65,17 @@ def test_what_is_not_refused_cannot_overflow_whatever_the_inputs(
     except UserError:
         assert scale * largest > 10  # a large network on large inputs
         return
-    for layer in network.layers:
-        most = np.abs(layer.bias.astype(np.int64)) + 32768 * np.abs(layer.weight.astype(np.int64)).sum(axis=1)
-        assert most.max() < 2**31
-        assert layer.shift >= 0
-        if layer.scale is not None:
-            assert ((most * layer.scale.astype(np.int64)) >> layer.shift).max() < 2**31
+    modal = isinstance(network, ModalIntegers)
+    added = [*network.hidden, (network.last,)] if modal else [(layer,) for layer in network.layers]
+    for parts in added:
+        arguments = 0
+        for layer in parts:
+            weight = np.abs(layer.weight.astype(np.int64)).sum(axis=1)
+            most = np.abs(layer.bias.astype(np.int64)) + 32768 * weight
+            assert most.max() < 2**31
+            assert layer.shift >= 0
+            arguments += (most if layer.scale is None else most * layer.scale.astype(np.int64)) >> layer.shift
+        assert np.max(arguments) < 2**31
     assert largest * 2.0**network.input_bits < 32768
 
 
@@ -77,16 +93,17 @@ def test_recorded_flights_of_another_contract_are_refused(policy: Policy) -> Non
         quantise(policy, np.zeros((7, 10), np.float32))
 
 
-@settings(max_examples=12)
+@settings(max_examples=16)
 @given(
     weight_bits=st.sampled_from([16, 8]),
-    widths=st.lists(st.integers(1, 256), max_size=3).map(tuple),
+    widths=WIDTHS,
+    make=MAKE,
     contract=st.sampled_from([ODD, paper_contract()]),
 )
 def test_compiled_integers_are_the_definition_and_near_the_policy(
-    weight_bits: int, widths: tuple[int, ...], contract: Contract
+    weight_bits: int, widths: tuple[int, ...], make: Make, contract: Contract
 ) -> None:
-    policy = random_policy(contract, widths)
+    policy = make(contract, widths)
     files, (proof,) = export_integer(policy, flown(policy), weight_bits)  # compares bits with the definition
     assert proof.max_error <= proof.bound
     assert files == export_integer(policy, flown(policy), weight_bits)[0]
@@ -107,11 +124,16 @@ CHIP = """
 float bench_input[%d], bench_action[4];
 int32_t bench_partial[256];
 uint32_t bench_n_old;
-void bench_step(void) { tf_network_i16_step(&policy_i16, bench_input, bench_action); }
+void bench_step(void) { policy_i16_step(bench_input, bench_action); }
+void bench_flown(void)
+{
+    policy_i16_prepare(bench_input, bench_partial);
+    policy_i16_finish(bench_input, bench_partial, bench_action);
+}
 void bench_split(void)
 {
-    tf_network_i16_prepare(&policy_i16, bench_input, bench_n_old, bench_partial);
-    tf_network_i16_finish(&policy_i16, bench_partial, bench_n_old, bench_input + bench_n_old, bench_action);
+    NETWORK_prepare(&policy_i16, bench_input, bench_n_old, bench_partial);
+    NETWORK_finish(&policy_i16, bench_partial, bench_n_old, bench_input + bench_n_old, bench_action);
 }
 """
 
@@ -120,9 +142,19 @@ void bench_split(void)
     ("cpu", "flags"), [("M4F", "-O2"), ("M4F", "-O2 -DTF_PORTABLE_KERNEL"), ("M0", "-O2")]
 )
 @pytest.mark.parametrize("weight_bits", [16, 8])
-@pytest.mark.parametrize(("contract", "widths"), [(paper_contract(), (64, 13)), (ODD, (255,)), (ODD, ())])
+@pytest.mark.parametrize(
+    "policy",
+    [
+        random_policy(paper_contract(), (64, 13)),
+        random_policy(ODD, (255,)),
+        random_policy(ODD, ()),
+        symmetric_policy(paper_contract(), (48, 20)),
+        symmetric_policy(ODD, (252,)),
+    ],
+    ids=["146-64-13-4", "3-255-4", "3-4", "146-48-20-4 in modes", "3-252-4 in modes"],
+)
 def test_the_chip_computes_the_definition_whole_or_split(
-    tmp_path: Path, cpu: str, flags: str, weight_bits: int, contract: Contract, widths: tuple[int, ...]
+    tmp_path: Path, cpu: str, flags: str, weight_bits: int, policy: Policy
 ) -> None:
     pytest.importorskip("unicorn")
     if not shutil.which("arm-none-eabi-gcc"):
@@ -130,9 +162,9 @@ def test_the_chip_computes_the_definition_whole_or_split(
     from tinyfly_export.cortex_m import Machine, build
     from tinyfly_export.cycles import estimate
 
-    policy = random_policy(contract, widths, seed=3)
-    network: IntegerNetwork = quantise(policy, flown(policy), weight_bits)
-    for name, text in (bundle(network, contract.size) | {"bench.c": CHIP % contract.size}).items():
+    contract, network = policy.contract, quantise(policy, flown(policy), weight_bits)
+    bench = (CHIP % contract.size).replace("NETWORK", "tf_modal_i16" if policy.modal else "tf_network_i16")
+    for name, text in (bundle(network, contract) | {"bench.c": bench}).items():
         (tmp_path / name).write_text(text)
     elf = build([tmp_path / "policy_i16.c", tmp_path / "bench.c"], [], tmp_path / "bench.elf", cpu, flags)
     chip = Machine(elf, cpu)
@@ -144,7 +176,9 @@ def test_the_chip_computes_the_definition_whole_or_split(
         chip.write("bench_input", column.tobytes())
         counts.add(estimate(chip, chip.trace("bench_step", "bench_action"), cpu).instructions)
         assert chip.read("bench_action") == action.tobytes()
-        for n_old in (0, contract.size // 2 & ~3, contract.size & ~3):
+        chip.call("bench_flown")
+        assert chip.read("bench_action") == action.tobytes()
+        for n_old in (0, 64, 4 * contract.history_length) if contract.history_length else (0,):
             chip.write("bench_n_old", n_old.to_bytes(4, "little"))
             chip.call("bench_split")
             assert chip.read("bench_action") == action.tobytes()

@@ -23,10 +23,16 @@ class Kernel:
     sources: tuple[str, ...]  # of firmware/core, as much as the network needs
     sum_type: str  # of a partial sum
     partial: int  # how many of them
+    old_inputs: int  # that they may be taken of, ahead of time
     declarations: str  # of the network and of its constants
     source: str  # the same, defined
     constants: bytes  # as they lie in flash, for the checksum
     act: Callable[[Array], Array]  # (inputs, n) -> (4, n), bit for bit what the chip computes
+
+
+def old_inputs(contract: Contract, slots_at_once: int = 1) -> int:
+    """Inputs that do not change between two advances of the history: all its slots but the newest."""
+    return 4 * (max(contract.history_length - 1, 0) // slots_at_once * slots_at_once)
 
 
 def contract_numbers(contract: Contract) -> Array:

@@ -84,6 +84,7 @@ def data_header(policy: Policy, golden: int, name: str | None, kernel: Kernel) -
         "TF_POLICY_KERNEL": f"TF_KERNEL_{kernel.name.upper()}",
         "TF_POLICY_NETWORK(call)": f"{kernel.network}_##call",
         "TF_POLICY_PARTIAL": f"{kernel.partial}u /* sums of the first layer */",
+        "TF_OLD_INPUTS": f"{kernel.old_inputs}u /* that they are taken of ahead of time */",
         "TF_POLICY_INPUTS": f"{contract.size}u",
         "TF_POLICY_RATE_HZ": c.number(contract.rate_hz),
         "TF_HISTORY_LENGTH": f"{contract.history_length}u /* slots of four actions */",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,19 @@ def array(values: Array, columns: int = 8) -> str:
     text = numbers(values)
     lines = [", ".join(text[i : i + columns]) for i in range(0, len(text), columns)]
     return "{\n    " + ",\n    ".join(lines) + ",\n}"
+
+
+def lines(entries: Iterable[str]) -> str:
+    """The braces and what is in them, an entry to the line."""
+    return "{\n" + "".join(f"    {entry},\n" for entry in entries) + "}"
+
+
+def modes(entries: Sequence[str], state: Sequence[NDArray[np.intp]], slots: int) -> tuple[str, str, str]:
+    """Layers in modes: the hidden ones' table, the last one, and which inputs after the history each has."""
+    *parts, last = entries
+    hidden = [f"{{{', '.join(parts[i : i + 4])}}}" for i in range(0, len(parts), 4)]
+    places = [str(place - 4 * slots) for mode in state for place in mode]
+    return lines(hidden), last, f"{{{', '.join(places) or '0'}}}"
 
 
 def string(text: str, size: int) -> str:

@@ -12,7 +12,7 @@ from tinyfly.modal import ModalNetwork
 from tinyfly.network import Layer, act_exact
 from tinyfly.policy import Policy
 from tinyfly_export import c_source as c
-from tinyfly_export.arithmetic import Kernel, contract_numbers
+from tinyfly_export.arithmetic import Kernel, contract_numbers, old_inputs
 
 Array = NDArray[np.float32]
 BLOCK_ROWS, PAD_ROWS = 16, 4  # tf_layer.h: rows come in blocks of 16, then of 4
@@ -28,7 +28,7 @@ def whole_kernel(policy: Policy) -> Kernel:
     layers = policy.layers
     rows = [padded(layer.bias.size) for layer in layers]
     source = (
-        f"static const tf_layer_t layers[{len(layers)}] = {_lines(_entries(layers))};\n"
+        f"static const tf_layer_t layers[{len(layers)}] = {c.lines(_entries(layers))};\n"
         f"static float scratch[2][{max(rows)}];\n"
         f"const tf_network_t tf_policy_network = {{{policy.contract.size}, {len(layers)}, layers, "
         "{scratch[0], scratch[1]}};\n"
@@ -40,16 +40,15 @@ def modal_kernel(policy: Policy, modal: ModalNetwork) -> Kernel:
     """In modes, as tf_modal.h has it."""
     layers = [*(part for layer in modal.hidden for part in layer), modal.last]
     rows = [4 * padded(layer[0].bias.size) for layer in modal.hidden]
-    *parts, last = _entries(layers)
-    hidden = [f"{{{', '.join(parts[i : i + 4])}}}" for i in range(0, len(parts), 4)]
-    inputs, state = policy.contract.size, np.concatenate(modal.state) - 4 * modal.slots
+    inputs, depth = policy.contract.size, len(modal.hidden)
+    hidden, last, state = c.modes(_entries(layers), modal.state, modal.slots)
     source = (
-        f"static const tf_layer_t hidden[{len(hidden)}][TF_MODES] = {_lines(hidden)};\n"
+        f"static const tf_layer_t hidden[][TF_MODES] = {hidden};\n"
         f"static const tf_layer_t last = {last};\n"
-        f"static const uint16_t state[{max(state.size, 1)}] = {{{', '.join(map(str, state)) or '0'}}};\n"
+        f"static const uint16_t state[] = {state};\n"
         f"static float modes[{inputs}], scratch[2][{max(rows)}];\n"
-        f"const tf_modal_t tf_policy_network = {{{inputs}, {modal.slots}, {len(hidden)}, hidden, &last, "
-        "state, modes, {scratch[0], scratch[1]}};\n"
+        f"const tf_modal_t tf_policy_network = {{{inputs}, {modal.slots}, {depth}, hidden, &last, state, "
+        "modes, {scratch[0], scratch[1]}};\n"
     )
     return _kernel(policy, "tf_modal", layers, rows[0], source, modal.act_exact)
 
@@ -85,6 +84,7 @@ def _kernel(
         sources=("tf_tanh.c", "tf_kernel.c", f"{network}.c"),
         sum_type="float",
         partial=partial,
+        old_inputs=old_inputs(policy.contract),
         declarations=f"extern const {network}_t tf_policy_network;\n"
         f"extern const float tf_policy_constants[{constants.size}]; /* network and contract numbers */\n",
         source="#if defined(__GNUC__)\n__attribute__((aligned(16))) /* the flash's 128-bit lines */\n#endif\n"
@@ -103,7 +103,3 @@ def _entries(layers: Sequence[Layer]) -> list[str]:
         entries.append(f"{{{inputs}, {outputs}, tf_policy_constants + {at}, tf_policy_constants + {weight}}}")
         at = weight + padded(outputs) * inputs
     return entries
-
-
-def _lines(entries: Sequence[str]) -> str:
-    return "{\n" + "".join(f"    {entry},\n" for entry in entries) + "}"

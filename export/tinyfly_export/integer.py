@@ -4,24 +4,31 @@ An input of a layer is x 2^a in int16; a comes from the largest input seen in fl
 (beyond it, inputs saturate); hidden inputs are tanh's own 2^15. Sums are int32 and overflow for no inputs.
 int16 weights are w 2^b, b the largest that lets neither a weight nor a sum overflow. int8 weights are w / s
 with an s for every row: its largest weight is 127, unless a sum would overflow.
+
+Of a policy with mirrors every hidden layer is in its four modes (`tinyfly.modal`). Of the sums and
+differences of four units or motors a quarter is taken, which int16 holds for sure. The history is taken two
+bits finer than the state, so that a quarter of its sums has the state's scale.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tinyfly.activation import tanh_exact
 from tinyfly.errors import UserError
+from tinyfly.modal import MOTORS, fold
 from tinyfly.network import Layer
 from tinyfly.policy import Policy
-from tinyfly_export.proof import Array
+from tinyfly_export.proof import HISTORY_MAX, Array
 
+Index = NDArray[np.intp]
 LARGEST = 32767
-BLOCK_ROWS = 4
 MARGIN = 1.25
 TANH_BITS = 15
 STEPS_PER_UNIT, TANH_LIMIT = 32, 8
@@ -49,22 +56,59 @@ class IntegerLayer:
 
 
 @dataclass(frozen=True, slots=True)
-class IntegerNetwork:
-    """The layers, and the scale that turns the observation into integers."""
+class WholeIntegers:
+    """Layer by layer, and the scale that turns the observation into integers."""
 
     input_bits: int
     layers: tuple[IntegerLayer, ...]
 
     def act(self, observation: Array) -> Array:
         """(inputs, n) -> (4, n), bit for bit what the chip computes."""
-        y = (
-            np.nan_to_num(observation.astype(np.float64), nan=0.0, posinf=1e39, neginf=-1e39)
-            * 2.0**self.input_bits
-        )
-        x = (np.sign(y) * np.minimum(np.floor(np.abs(y) + 0.5), LARGEST)).astype(np.int64)
+        x = _integers(observation, self.input_bits)
         for layer in self.layers:
             x = tanh_integer(layer.argument(x))
-        return (x * 2.0**-TANH_BITS).astype(np.float32)
+        return _action(x)
+
+
+@dataclass(frozen=True, slots=True)
+class ModalIntegers:
+    """Every hidden layer in its four modes, the last one whole, as `tinyfly.modal.ModalNetwork` has them."""
+
+    input_bits: int
+    slots: int
+    state: tuple[Index, ...]
+    hidden: tuple[tuple[IntegerLayer, ...], ...]
+    last: IntegerLayer
+
+    def act(self, observation: Array) -> Array:
+        """(inputs, n) -> (4, n), bit for bit what the chip computes."""
+        x = _integers(observation, self.input_bits)
+        past = _integers(observation[: 4 * self.slots], self.input_bits + 2)
+        sisters = past.reshape(self.slots, 4, x.shape[1])[:, MOTORS].swapaxes(0, 1)
+        modes: Any = [np.concatenate([p, x[i]]) for p, i in zip(_quarter(sisters), self.state, strict=True)]
+        for layer in self.hidden:
+            arguments = [part.argument(m) for part, m in zip(layer, modes, strict=True)]
+            sisters = tanh_integer(fold(np.stack(arguments)))
+            modes = _quarter(sisters)
+        return _action(tanh_integer(self.last.argument(sisters.reshape(-1, x.shape[1]))))
+
+
+Integers = WholeIntegers | ModalIntegers
+
+
+def _integers(x: Array, bits: int) -> NDArray[np.int64]:
+    """x 2^bits, rounded half away from zero, at most +-LARGEST; a NaN counts as 0."""
+    y = np.nan_to_num(x.astype(np.float64), nan=0.0, posinf=1e39, neginf=-1e39) * 2.0**bits
+    return (np.sign(y) * np.minimum(np.floor(np.abs(y) + 0.5), LARGEST)).astype(np.int64)
+
+
+def _quarter(sisters: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(4, ...) sister by sister -> a quarter of their modes, rounded half up."""
+    return (fold(sisters) + 2) >> 2
+
+
+def _action(x: NDArray[np.int64]) -> Array:
+    return (x * 2.0**-TANH_BITS).astype(np.float32)
 
 
 @cache
@@ -85,68 +129,78 @@ def tanh_integer(x: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.where(x < 0, -y, y)
 
 
-def quantise(policy: Policy, recorded: Array, weight_bits: int = 16) -> IntegerNetwork:
+def quantise(policy: Policy, recorded: Array, weight_bits: int = 16) -> Integers:
     """Choose the scales on ``recorded`` (inputs, n); UserError where integers cannot hold the network."""
     if recorded.ndim != 2 or len(recorded) != policy.contract.size or not np.isfinite(recorded).all():
         raise UserError(f"recorded observations must be finite and ({policy.contract.size}, n)")
-    largest = max(float(np.abs(recorded).max()) * MARGIN, 1.0)
-    input_bits = int(np.floor(np.log2(LARGEST / largest)))
-    make = {16: _layer16, 8: _layer8}[weight_bits]
-    layers, bits = [], input_bits
-    for i, layer in enumerate(policy.layers):
-        layers.append(make(i, layer, bits))
-        bits = TANH_BITS
-    return IntegerNetwork(input_bits, tuple(layers))
+    make = {16: _layers16, 8: _layers8}[weight_bits]
+    largest = max(float(np.abs(recorded).max(initial=0)) * MARGIN, 1.0)
+    modal = policy.modal
+    if modal is None:
+        bits = _bits(largest)
+        layers = [make(i, [x], TANH_BITS if i else bits)[0] for i, x in enumerate(policy.layers)]
+        return WholeIntegers(bits, tuple(layers))
+    if modal.slots:
+        largest = max(largest, 4 * HISTORY_MAX * policy.contract.channels[0].scale)
+    bits = _bits(largest)
+    hidden = [make(i, parts, TANH_BITS - 2 if i else bits) for i, parts in enumerate(modal.hidden)]
+    (last,) = make(len(hidden), [modal.last], TANH_BITS)
+    return ModalIntegers(bits, modal.slots, modal.state, tuple(hidden), last)
 
 
-def _layer16(i: int, layer: Layer, input_bits: int) -> IntegerLayer:
+def _bits(largest: float) -> int:
+    return int(np.floor(np.log2((LARGEST + 1) / largest)))
+
+
+def _layers16(i: int, parts: Sequence[Layer], input_bits: int) -> tuple[IntegerLayer, ...]:
+    """With one scale for all parts, whose sums are added."""
     for bits in range(24, 0, -1):
-        weight = np.round(layer.weight.astype(np.float64) * 2.0**bits)
-        bias = np.round(layer.bias.astype(np.float64) * 2.0 ** (bits + input_bits))
-        fits = np.abs(weight).max() <= LARGEST and _most(weight, bias).max() < 2**31
+        weight = [np.round(part.weight.astype(np.float64) * 2.0**bits) for part in parts]
+        bias = [np.round(part.bias.astype(np.float64) * 2.0 ** (bits + input_bits)) for part in parts]
+        held = max(np.abs(w).max(initial=0) for w in weight) <= LARGEST
+        fits = held and np.sum([_most(w, b) for w, b in zip(weight, bias, strict=True)], 0).max() < 2**31
         if fits and input_bits + bits >= _ARGUMENT_BITS:
             shift = input_bits + bits - _ARGUMENT_BITS
-            return IntegerLayer(weight.astype(np.int16), bias.astype(np.int32), shift)
-    raise _saturated("int16", i, layer)
+            return tuple(
+                IntegerLayer(w.astype(np.int16), b.astype(np.int32), shift)
+                for w, b in zip(weight, bias, strict=True)
+            )
+    raise _saturated("int16", i, parts)
 
 
-def _layer8(i: int, layer: Layer, input_bits: int) -> IntegerLayer:
-    unit = np.maximum(np.abs(layer.weight).max(axis=1).astype(np.float64) / 127, 2.0**-20)  # of a row
+def _layers8(i: int, parts: Sequence[Layer], input_bits: int) -> tuple[IntegerLayer, ...]:
+    """With one shift for all parts, whose arguments are added."""
+    rows = [_rows8(part, input_bits) for part in parts]
+    arguments = [unit * 2.0 ** (_ARGUMENT_BITS - input_bits) for *_, unit in rows]  # of a sum's unit, to tanh
+    shift = int(np.clip(np.floor(30 - np.log2(max(a.max() for a in arguments))), 0, 31))
+    scales = [np.round(a * 2.0**shift) for a in arguments]
+    most = np.sum([_most(w, b) * a for (w, b, _), a in zip(rows, arguments, strict=True)], 0)
+    if max(s.max() for s in scales) >= 2**31 or most.max() >= 2**31 - 1:
+        raise _saturated("int8", i, parts)
+    return tuple(
+        IntegerLayer(weight.astype(np.int8), bias.astype(np.int32), shift, scale.astype(np.int32))
+        for (weight, bias, _), scale in zip(rows, scales, strict=True)
+    )
+
+
+def _rows8(layer: Layer, input_bits: int) -> tuple[NDArray[np.float64], ...]:
+    """Weights and biases in units of their row, and the units."""
+    largest = np.abs(layer.weight).max(axis=1, initial=0).astype(np.float64)
+    unit = np.maximum(largest / 127, 2.0**-20)
     while True:
         weight = np.round(layer.weight / unit[:, None])
         bias = np.round(layer.bias * 2.0**input_bits / unit)
         over = _most(weight, bias) >= 2**31
         if not over.any():
-            break
+            return weight, bias, unit
         unit[over] *= 2  # a large bias beside small weights
-    argument = unit * 2.0 ** (_ARGUMENT_BITS - input_bits)  # of tanh, of one unit of a sum
-    shift = int(np.clip(np.floor(30 - np.log2(argument.max())), 0, 31))
-    scale = np.round(argument * 2.0**shift)
-    if scale.max() >= 2**31 or (_most(weight, bias) * argument).max() >= 2**31 - 1:
-        raise _saturated("int8", i, layer)
-    return IntegerLayer(weight.astype(np.int8), bias.astype(np.int32), shift, scale.astype(np.int32))
 
 
-def _saturated(kind: str, i: int, layer: Layer) -> UserError:
-    largest = np.abs(layer.weight).max()
+def _saturated(kind: str, i: int, parts: Sequence[Layer]) -> UserError:
+    largest = max(np.abs(part.weight).max(initial=0) for part in parts)
     return UserError(f"{kind}: layer {i} saturates every scale (weights to {largest:.3g}); use float32")
 
 
 def _most(weight: NDArray[np.float64], bias: NDArray[np.float64]) -> NDArray[np.float64]:
     """(rows,) the largest sum, whatever the inputs."""
     return np.abs(bias) + np.abs(weight).sum(axis=1) * (LARGEST + 1)
-
-
-def layer_arrays(layer: IntegerLayer) -> dict[str, NDArray[np.integer]]:
-    """Bias, scale and weights as tf_network_i16.h lays them out: blocks of four rows, groups of inputs."""
-    wide = layer.scale is None
-    group, order = (2, [0, 1]) if wide else (4, [0, 2, 1, 3])
-    outputs, inputs = layer.weight.shape
-    rows, columns = -(-outputs // BLOCK_ROWS) * BLOCK_ROWS, -(-inputs // group) * group
-    weight = np.zeros((rows, columns), layer.weight.dtype)
-    weight[:outputs, :inputs] = layer.weight
-    blocks = weight.reshape(-1, BLOCK_ROWS, columns // group, group)[..., order].transpose(0, 2, 1, 3)
-    arrays: dict[str, NDArray[np.integer]] = {"bias": np.pad(layer.bias, (0, rows - outputs))}
-    if layer.scale is not None:
-        arrays["scale"] = np.pad(layer.scale, (0, rows - outputs))
-    return arrays | {"weight" if wide else "weight8": blocks.ravel()}

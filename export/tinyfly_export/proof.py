@@ -2,8 +2,9 @@
 
 The golden vectors reach from ordinary to absurd (3e38). A runtime that adds in another order, or fuses, has
 other last bits; with inputs of 1e3 and more those bits decide the action, and beyond 1e19 there are
-infinities. So a bound is held on the golden vectors whose inputs a flight could hold (|x| <= 10), and the
-largest difference on the others is printed beside it, not hidden. A bound of 0 holds for all of them.
+infinities. So a bound is held on the golden vectors whose inputs a flight could hold (|x| <= 10, and past
+actions, which are at most 1, to 4), and the largest difference on the others is printed beside it, not
+hidden. A bound of 0 holds for all of them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from tinyfly.errors import UserError
 from tinyfly.policy import Policy
 
 Array = NDArray[np.float32]
-PLAUSIBLE = 10.0
+PLAUSIBLE, HISTORY_MAX = 10.0, 4.0
 Runtime = Callable[[Array], Array]  # (inputs, n) -> (4, n)
 
 
@@ -36,8 +37,11 @@ class Proof:
 
 
 def plausible(policy: Policy) -> NDArray[np.bool_]:
-    """(256,) which golden vectors a flight could hold."""
-    return np.abs(policy.golden_observation).max(axis=0) <= PLAUSIBLE
+    """(256,) which golden vectors a flight could hold: no input, nor a past action, far beyond it."""
+    x = np.abs(policy.golden_observation)
+    past = x[: 4 * policy.contract.history_length].max(axis=0, initial=0)
+    scale = policy.contract.channels[0].scale
+    return (x.max(axis=0) <= PLAUSIBLE) & (past <= HISTORY_MAX * scale)
 
 
 def prove(policy: Policy, format_name: str, runtime: str, run: Runtime, bound: float) -> Proof:

@@ -6,7 +6,7 @@
 /* r4, r5: two pairs of inputs; r8..r11: weights. PER_TURN inputs a turn, PER_STEP in each of the rest. All registers
  * but one are in use: an unoptimised build, which wants two more, takes the C below. */
 #define BLOCK(name, weight_t, PER_TURN, PER_STEP, TURN, STEP)                                       \
-    static void name(const weight_t *w, const int16_t *x, uint32_t inputs, int32_t sum[4])          \
+    static __attribute__((noinline)) void name(const weight_t *w, const int16_t *x, uint32_t inputs, int32_t sum[4]) \
     {                                                                                               \
         int32_t s0 = sum[0], s1 = sum[1], s2 = sum[2], s3 = sum[3];                                 \
                                                                                                     \

@@ -1,20 +1,15 @@
-/* A policy that shares its airframe's two mirrors, in its four modes: thrust, pitch, roll, yaw.
- *
- * In sums and differences over the four sisters of a hidden unit (and over the four motors of a slot of the action
- * history) a mode depends on that mode alone: every hidden layer is four small ones, together a quarter of the
- * multiply-adds and of the weights. tinyfly.modal says why, and defines the bits: the same everywhere.
+/* The policy network in its four modes (tf_modes.h). tinyfly.modal defines the bits: the same on every machine.
  *
  * No data-dependent loops or branches: a step always runs the same instructions. */
 #ifndef TF_MODAL_H
 #define TF_MODAL_H
 
 #include "tf_layer.h"
+#include "tf_modes.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-#define TF_MODES 4
 
 typedef struct {
     uint16_t inputs;                      /* of the whole network */

@@ -1,38 +1,20 @@
-/* The network in 16-bit integers, for a Cortex-M0, which has no FPU, for half the time on a Cortex-M4, and for half
- * the flash, or a quarter.
- *
- * Inputs and activations are int16 with a power-of-two scale, sums are int32 and cannot overflow (the exporter chose
- * the scales so), tanh is a table with linear steps. Weights are int16 with a power-of-two scale for the layer, or
- * int8 with a scale for each row. Integers are exact: every machine gives the same bits as tinyfly_export.integer.
- * The action differs from the float network's. */
+/* The network in 16-bit integers, layer by layer: for a Cortex-M0, which has no FPU, for less time on a Cortex-M4, and
+ * for half the flash, or a quarter. The action differs from the float network's; tf_kernel_i16.h says how it is made. */
 #ifndef TF_NETWORK_I16_H
 #define TF_NETWORK_I16_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include "tf_kernel_i16.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-/* Rows in blocks of four. int16: within a block, for every pair of inputs, row after row the pair's two weights.
- * int8: for every four inputs, row after row the four weights, in the order 0 2 1 3. Padded with zeros: inputs to
- * a multiple of two (int8: four), rows of four. */
-typedef struct {
-    uint16_t inputs;       /* as padded */
-    uint16_t rows;         /* as padded */
-    uint8_t shift;         /* (a sum times its scale) / 2^shift is tanh's argument in units of 2^-16 */
-    const int32_t *bias;   /* one a row */
-    const int32_t *scale;  /* int8: one a row; NULL for int16, whose scale is 1 */
-    const int16_t *weight; /* one of the two, the other is NULL */
-    const int8_t *weight8;
-} tf_layer_i16_t;
 
 typedef struct {
     uint32_t inputs;
     uint32_t layers;
     uint32_t input_bits; /* an input is in units of 2^-input_bits */
     const tf_layer_i16_t *layer;
+    int32_t *sum;        /* room for the widest layer's */
     int16_t *scratch[2]; /* each holds the widest layer, or the inputs, to a multiple of four; aligned to four bytes */
 } tf_network_i16_t;
 

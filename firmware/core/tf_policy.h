@@ -7,13 +7,6 @@
 #include "tf_policy_data.h"
 #include "tf_types.h"
 
-/* Inputs that do not change between two advances of the history: all its slots but the newest. */
-#if TF_HAS_ACTION_HISTORY
-#define TF_OLD_INPUTS (TF_ACTION_HISTORY_SIZE - TF_MOTORS)
-#else
-#define TF_OLD_INPUTS 0u
-#endif
-
 /* The first layer's sums over bias and old inputs, opaque. */
 typedef struct {
     tf_policy_sum_t sum[TF_POLICY_PARTIAL];

@@ -76,8 +76,8 @@ def core_sources() -> list[Path]:
     return sorted(CORE.glob("tf_*.c"))
 
 
-def _key(policy: Policy, sources: list[Path], flags: list[str]) -> str:
-    digest = hashlib.sha256(f"{policy.crc32()} {flags}".encode())
+def _key(policy: Policy, kernel: Kernel, sources: list[Path], flags: list[str]) -> str:
+    digest = hashlib.sha256(f"{policy.crc32()} {flags} {kernel.source}".encode())
     for path in [
         *sources,
         *sorted(CORE.glob("*.h")),
@@ -103,7 +103,7 @@ def build(
     home = Path(
         os.environ.get("TINYFLY_CORE_BUILD", Path(tempfile.gettempdir()) / f"tinyfly-core-{os.getuid()}")
     )
-    folder = home / _key(policy, sources, [*flags, kernel.name, kernel.network])
+    folder = home / _key(policy, kernel, sources, flags)
     library = folder / "core.so"
     if not library.exists():
         folder.mkdir(parents=True, exist_ok=True)

@@ -24,13 +24,15 @@ from tinyfly_hil.protocol import ENUMS
 
 @pytest.fixture(scope="module")
 def kernel(full_policy: Policy, arithmetic: str) -> Kernel:
-    if arithmetic == "modes":
+    if arithmetic == "float32 in modes":
         return float_kernel(full_policy)
-    flown = full_policy.golden_observation[:, plausible(full_policy)]
-    return firmware_kernel(full_policy, quantise(full_policy, flown, int(arithmetic.removeprefix("int"))))
+    flown, bits = full_policy.golden_observation[:, plausible(full_policy)], int(arithmetic.split()[0][3:])
+    return firmware_kernel(full_policy, quantise(full_policy, flown, bits))
 
 
-@pytest.fixture(scope="module", params=["modes", "int16", "int8"])
+@pytest.fixture(
+    scope="module", params=["float32 in modes", "int16 in modes", "int8 in modes", "int16", "int8"]
+)
 def arithmetic(request: pytest.FixtureRequest) -> str:
     return request.param
 
@@ -38,7 +40,7 @@ def arithmetic(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def full_policy(arithmetic: str) -> Policy:
     """Every channel there is, and both mirrors where the arithmetic wants them."""
-    return symmetric_policy(FULL) if arithmetic == "modes" else random_policy(FULL)
+    return symmetric_policy(FULL) if "modes" in arithmetic else random_policy(FULL)
 
 
 @pytest.fixture(scope="module")
