@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+from hypothesis import strategies as st
 
 from tinyfly.airframe import Airframe
 from tinyfly.contract import Contract
@@ -39,6 +40,17 @@ def symmetric_policy(contract: Contract, widths: tuple[int, ...] = (16, 16), see
             layer.weight[image] = layer.weight[first][:, seen] * sign
             layer.bias[image] = layer.bias[first]
     return Policy.create(contract, layers, {"name": "crazyflie"}, {"seed": seed})
+
+
+def any_policy(contract: Contract, widths: tuple[int, ...], mirrors: bool) -> Policy:
+    """A random policy, with mirrors (and then widths of whole fours) or without."""
+    if not mirrors:
+        return random_policy(contract, widths)
+    return symmetric_policy(contract, tuple(-(-w // 4) * 4 for w in widths))
+
+
+# 1 to 4 layers, 1 to 256 wide.
+WIDTHS = st.lists(st.integers(1, 256), max_size=3).map(tuple)
 
 
 def mirrored_inputs(contract: Contract, m: Mirror) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from policies import random_policy
+from policies import WIDTHS, any_policy, random_policy, symmetric_policy
 
 from tinyfly.contract import Channel, Contract, paper_contract
 from tinyfly.errors import UserError
@@ -19,11 +19,13 @@ from tinyfly.observation import Observer
 from tinyfly.policy import Policy
 from tinyfly.state import SENSED
 from tinyfly_export.bundle import bundle, export_bundle
+from tinyfly_export.c import write_together
 from tinyfly_export.formats import FORMATS, export
+from tinyfly_export.integer_c import export_integer
 from tinyfly_export.proof import plausible, prove
 
 STATE_ONLY = Contract((Channel("position_error", 3), Channel("rotation", 9)), history_length=0)
-WIDTHS = st.lists(st.integers(1, 256), max_size=3).map(tuple)  # with the last: 1 to 4 layers
+POLICIES = st.builds(any_policy, st.sampled_from([STATE_ONLY, paper_contract()]), WIDTHS, st.booleans())
 
 
 def test_golden_vectors_that_a_flight_could_hold_are_most_of_them(policy: Policy) -> None:
@@ -56,14 +58,11 @@ def test_nothing_is_written_when_the_proof_fails(
 
 
 @settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(widths=WIDTHS, contract=st.sampled_from([STATE_ONLY, paper_contract()]))
-def test_any_network_is_the_same_in_onnx_runtime(
-    tmp_path: Path, widths: tuple[int, ...], contract: Contract
-) -> None:
+@given(policy=POLICIES)
+def test_any_network_is_the_same_in_onnx_runtime(tmp_path: Path, policy: Policy) -> None:
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
-    policy = random_policy(contract, widths)
-    (done,) = export(policy, "onnx", tmp_path)
+    (done,), contract = export(policy, "onnx", tmp_path), policy.contract
     model = onnx.load(done.files[0])
     names = [i.name for i in model.graph.input]
     assert names == (["action_history", "state"] if contract.history_length else ["state"])
@@ -73,41 +72,37 @@ def test_any_network_is_the_same_in_onnx_runtime(
 
 
 @settings(max_examples=6)
-@given(widths=WIDTHS, contract=st.sampled_from([STATE_ONLY, paper_contract()]))
-def test_any_network_is_the_same_in_tflite_micro(widths: tuple[int, ...], contract: Contract) -> None:
+@given(policy=POLICIES)
+def test_any_network_is_the_same_in_tflite_micro(policy: Policy) -> None:
     pytest.importorskip("tflite_micro")
     from tinyfly_export.tflite import export_tflite, export_tflite_int8
 
-    policy = random_policy(contract, widths)
     files, (proof,) = export_tflite(policy)
     assert proof.max_error <= 1e-5
     assert files["policy.tflite"][4:8] == b"TFL3"
     files, (proof,) = export_tflite_int8(policy, policy.golden_observation[:, plausible(policy)])
     assert proof.max_error <= 0.2
-    assert (
-        len(files["policy_int8.tflite"]) < policy.multiply_adds + 16 * sum(widths) + 16000
-    )  # a byte a weight
+    rows = sum(len(layer.bias) for layer in policy.layers)
+    assert len(files["policy_int8.tflite"]) < policy.multiply_adds + 16 * rows + 16000  # a byte a weight
 
 
 @settings(max_examples=4, deadline=None)
-@given(widths=WIDTHS, contract=st.sampled_from([STATE_ONLY, paper_contract()]))
-def test_any_network_is_the_same_in_torch(widths: tuple[int, ...], contract: Contract) -> None:
+@given(policy=POLICIES)
+def test_any_network_is_the_same_in_torch(policy: Policy) -> None:
     pytest.importorskip("torch")
     from tinyfly_export.torch import export_torch
 
-    _, (proof,) = export_torch(random_policy(contract, widths))
+    _, (proof,) = export_torch(policy)
     assert proof.max_error <= 1e-5
 
 
 @pytest.mark.parametrize("compiler", [c for c in ("gcc", "clang") if shutil.which(c)])
 @settings(max_examples=4, deadline=None)
-@given(widths=WIDTHS, contract=st.sampled_from([STATE_ONLY, paper_contract()]))
-def test_any_network_is_the_same_in_the_c_bundle(
-    compiler: str, widths: tuple[int, ...], contract: Contract
-) -> None:
+@given(policy=POLICIES)
+def test_any_network_is_the_same_in_the_c_bundle(compiler: str, policy: Policy) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CC", compiler)
-        _, (proof,) = export_bundle(random_policy(contract, widths))
+        _, (proof,) = export_bundle(policy)
     assert (proof.runtime, proof.vectors, proof.max_error) == (compiler, 256, 0)
 
 
@@ -147,10 +142,13 @@ def test_the_c_bundle_is_reproducible_byte_for_byte(policy: Policy) -> None:
     assert bundle(policy) == bundle(policy)
 
 
-@pytest.fixture(scope="module")
-def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    contract = paper_contract()
-    (done,) = export(random_policy(contract, (24, 20)), "c", tmp_path_factory.mktemp("bundle"))
+@pytest.fixture(scope="module", params=[random_policy, symmetric_policy], ids=["whole", "in modes"])
+def unpacked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    policy = request.param(paper_contract(), (24, 20))
+    (done,) = export(policy, "c", tmp_path_factory.mktemp("bundle"))
+    for bits in (16, 8):
+        files, _ = export_integer(policy, policy.golden_observation[:, plausible(policy)], bits)
+        write_together(done.files[0].parent, files)
     return done.files[0].parent
 
 
@@ -161,7 +159,7 @@ def test_the_c_bundle_builds_and_checks_itself_with_make(unpacked: Path, tmp_pat
     assert "256 of 256 golden vectors bit for bit" in done.stdout
 
 
-STRICT = "-O2 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -c policy.c -o"
+STRICT = "-O2 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -c"
 COMPILERS = [
     *("gcc -std=c99", "gcc -std=c11", "clang -std=c99", "clang -std=c11"),
     *("g++ -x c++ -std=c++17", "clang++ -x c++ -std=c++17"),
@@ -180,12 +178,13 @@ COMPILERS = [
 
 
 @pytest.mark.parametrize("compiler", COMPILERS)
-def test_the_c_bundle_compiles_without_a_warning(unpacked: Path, tmp_path: Path, compiler: str) -> None:
+def test_c_compiles_without_a_warning(unpacked: Path, tmp_path: Path, compiler: str) -> None:
     if not shutil.which(compiler.split()[0]):
         pytest.skip(f"{compiler.split()[0]} is not installed")
-    command = [*compiler.split(), *STRICT.split(), str(tmp_path / "policy.o")]
-    done = subprocess.run(command, cwd=unpacked, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    for source in ("policy.c", "policy_i16.c", "policy_i8.c"):
+        command = [*compiler.split(), *STRICT.split(), source, "-o", str(tmp_path / "policy.o")]
+        done = subprocess.run(command, cwd=unpacked, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
 
 
 def test_the_c_bundle_keeps_its_bits_where_the_compiler_would_fuse(unpacked: Path, tmp_path: Path) -> None:

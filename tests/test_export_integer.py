@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from policies import random_policy, symmetric_policy
+from policies import WIDTHS, any_policy, random_policy, symmetric_policy
 
 from tinyfly.contract import Channel, Contract, paper_contract
 from tinyfly.errors import UserError
@@ -21,15 +20,6 @@ from tinyfly_export.integer_c import TANH_HEADER, bundle, export_integer, tanh_h
 from tinyfly_export.proof import plausible
 
 ODD = Contract((Channel("position_error", 3),), history_length=0)
-
-
-Make = Callable[..., Policy]
-WIDTHS = st.lists(st.integers(1, 256), max_size=3).map(tuple)
-MAKE = st.sampled_from([random_policy, lambda contract, widths: symmetric_policy(contract, to_fours(widths))])
-
-
-def to_fours(widths: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(-(-w // 4) * 4 for w in widths)
 
 
 def flown(policy: Policy) -> np.ndarray:
@@ -49,14 +39,14 @@ def test_integer_tanh_is_within_its_bound_for_every_argument() -> None:
 @given(
     weight_bits=st.sampled_from([16, 8]),
     widths=WIDTHS,
-    make=MAKE,
+    mirrors=st.booleans(),
     scale=st.floats(0.01, 20),
     largest=st.floats(0.01, 1000),
 )
 def test_what_is_not_refused_cannot_overflow_whatever_the_inputs(
-    weight_bits: int, widths: tuple[int, ...], make: Make, scale: float, largest: float
+    weight_bits: int, widths: tuple[int, ...], mirrors: bool, scale: float, largest: float
 ) -> None:
-    policy = make(paper_contract(), widths)
+    policy = any_policy(paper_contract(), widths, mirrors)
     scaled = tuple(Layer(x.weight * np.float32(scale), x.bias) for x in policy.layers)
     policy = Policy.create(policy.contract, scaled, policy.airframe, policy.provenance)
     try:
@@ -97,13 +87,13 @@ def test_recorded_flights_of_another_contract_are_refused(policy: Policy) -> Non
 @given(
     weight_bits=st.sampled_from([16, 8]),
     widths=WIDTHS,
-    make=MAKE,
+    mirrors=st.booleans(),
     contract=st.sampled_from([ODD, paper_contract()]),
 )
 def test_compiled_integers_are_the_definition_and_near_the_policy(
-    weight_bits: int, widths: tuple[int, ...], make: Make, contract: Contract
+    weight_bits: int, widths: tuple[int, ...], mirrors: bool, contract: Contract
 ) -> None:
-    policy = make(contract, widths)
+    policy = any_policy(contract, widths, mirrors)
     files, (proof,) = export_integer(policy, flown(policy), weight_bits)  # compares bits with the definition
     assert proof.max_error <= proof.bound
     assert files == export_integer(policy, flown(policy), weight_bits)[0]

@@ -43,12 +43,12 @@ def modal_kernel(policy: Policy, modal: ModalNetwork) -> Kernel:
     inputs, depth = policy.contract.size, len(modal.hidden)
     hidden, last, state = c.modes(_entries(layers), modal.state, modal.slots)
     source = (
-        f"static const tf_layer_t hidden[][TF_MODES] = {hidden};\n"
-        f"static const tf_layer_t last = {last};\n"
-        f"static const uint16_t state[] = {state};\n"
-        f"static float modes[{inputs}], scratch[2][{max(rows)}];\n"
-        f"const tf_modal_t tf_policy_network = {{{inputs}, {modal.slots}, {depth}, hidden, &last, state, "
-        "modes, {scratch[0], scratch[1]}};\n"
+        f"static const tf_layer_t hidden_layers[][TF_MODES] = {hidden};\n"
+        f"static const tf_layer_t last_layer = {last};\n"
+        f"static const uint16_t state_inputs[] = {state};\n"
+        f"static float mode_inputs[{inputs}], scratch[2][{max(rows)}];\n"
+        f"const tf_modal_t tf_policy_network = {{{inputs}, {modal.slots}, {depth}, hidden_layers, "
+        "&last_layer, state_inputs, mode_inputs, {scratch[0], scratch[1]}};\n"
     )
     return _kernel(policy, "tf_modal", layers, rows[0], source, modal.act_exact)
 

@@ -99,16 +99,18 @@ def _modal_source(
 ) -> str:
     hidden, last, state = c.modes(entries, network.state, network.slots)
     widest = 4 * max(rows for rows, _ in shapes)
+    counts = ", ".join(str(len(places)) for places in network.state)
     return (
-        f"static const tf_layer_i16_t hidden[][TF_MODES] = {hidden};\n"
-        f"static const tf_layer_i16_t last = {last};\n"
-        f"static const uint16_t state[] = {state};\n"
-        f"static const uint16_t states[TF_MODES] = {{{', '.join(str(len(s)) for s in network.state)}}};\n"
-        f"{_ALIGNED}static int16_t modes[{sum(inputs for _, inputs in shapes[:4])}];\n"
+        f"static const tf_layer_i16_t hidden_layers[][TF_MODES] = {hidden};\n"
+        f"static const tf_layer_i16_t last_layer = {last};\n"
+        f"static const uint16_t state_inputs[] = {state};\n"
+        f"static const uint16_t state_counts[TF_MODES] = {{{counts}}};\n"
+        f"{_ALIGNED}static int16_t mode_inputs[{sum(inputs for _, inputs in shapes[:4])}];\n"
         f"{_ALIGNED}static int16_t scratch[{max(contract.size, widest)}];\n"
         f"static int32_t sums[{widest}];\n"
         f"const tf_modal_i16_t {name} = {{{contract.size}, {network.slots}, {len(network.hidden)}, "
-        f"{network.input_bits}, hidden, &last, state, states, modes, sums, scratch}};\n"
+        f"{network.input_bits}, hidden_layers, &last_layer, state_inputs, state_counts, "
+        f"mode_inputs, sums, scratch}};\n"
     )
 
 
