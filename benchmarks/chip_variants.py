@@ -14,9 +14,9 @@ from tinyfly_export import c_source as c
 from tinyfly_export.arithmetic import Kernel
 from tinyfly_export.c import CORE, export_c
 from tinyfly_export.float_c import float_kernel, whole_kernel
-from tinyfly_export.integer import quantise
 from tinyfly_export.integer_c import bundle
 from tinyfly_export.proof import plausible
+from tinyfly_export.quantise import quantise
 
 
 @dataclass(frozen=True)

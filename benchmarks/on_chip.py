@@ -32,8 +32,8 @@ from tinyfly.network import Layer
 from tinyfly.policy import Policy
 from tinyfly_export.cortex_m import Machine, build
 from tinyfly_export.cycles import DATA_MISS, LINE_BYTES, Estimate, estimate
-from tinyfly_export.integer import quantise
 from tinyfly_export.proof import Array, plausible
+from tinyfly_export.quantise import quantise
 from tinyfly_export.recorded import record
 
 MHZ = {"M4F": 168, "M7": 216, "M0": 16}

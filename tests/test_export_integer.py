@@ -15,9 +15,10 @@ from tinyfly.contract import Channel, Contract, paper_contract
 from tinyfly.errors import UserError
 from tinyfly.network import Layer
 from tinyfly.policy import Policy
-from tinyfly_export.integer import ModalIntegers, quantise, tanh_integer
+from tinyfly_export.integer import ModalIntegers, tanh_integer
 from tinyfly_export.integer_c import TANH_HEADER, bundle, export_integer, tanh_header
 from tinyfly_export.proof import plausible
+from tinyfly_export.quantise import quantise
 
 ODD = Contract((Channel("position_error", 3),), history_length=0)
 
@@ -173,3 +174,27 @@ def test_the_chip_computes_the_definition_whole_or_split(
             chip.call("bench_split")
             assert chip.read("bench_action") == action.tobytes()
     assert len(counts) == 1 or cpu == "M0"
+
+
+@pytest.mark.parametrize("mirrors", [False, True])
+@pytest.mark.parametrize("weight_bits", [16, 8])
+def test_rounding_errors_do_not_add_up_along_the_history(weight_bits: int, mirrors: bool) -> None:
+    policy = any_policy(paper_contract(), (16,), mirrors)
+    network = quantise(policy, flown(policy), weight_bits)
+    modal = isinstance(network, ModalIntegers)
+    exact, each = (policy.modal.hidden[0], 1) if modal else ([policy.layers[0]], 4)
+    rounded = network.hidden[0] if modal else [network.layers[0]]
+    for meant, found in zip(exact, rounded, strict=True):
+        scale = 1 if found.scale is None else found.scale.astype(np.float64)
+        unit = scale / 2.0 ** (found.shift + 16 - network.input_bits) * np.ones(len(found.bias))
+        past = 32 * each
+        error = (found.weight * unit[:, None] - meant.weight)[:, :past] / unit[:, None]
+        sums = error.reshape(len(error), 32, each).cumsum(axis=1)
+        assert np.abs(sums).max() < 0.51  # one rounding, not the root of 32
+
+
+def test_the_mean_error_over_the_flights_goes_into_the_last_bias() -> None:
+    policy = any_policy(paper_contract(), (16,), True)
+    action = quantise(policy, flown(policy), 8).act(flown(policy))
+    assert np.abs(action - policy.act(flown(policy))).mean() > 1e-3
+    assert abs((action - policy.act(flown(policy))).mean()) < 3e-4

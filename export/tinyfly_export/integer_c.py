@@ -17,10 +17,11 @@ from tinyfly_export import c_source as c
 from tinyfly_export.amalgam import Amalgam
 from tinyfly_export.arithmetic import Kernel, contract_numbers
 from tinyfly_export.c import CORE, write_together
-from tinyfly_export.integer import Integers, quantise, tanh_table
+from tinyfly_export.integer import Integers, tanh_table
 from tinyfly_export.integer_flash import CONSTANTS, Arrays, lay_out
 from tinyfly_export.native import compile_library, find_compiler, pointer
 from tinyfly_export.proof import Array, Proof, prove
+from tinyfly_export.quantise import quantise
 
 BOUND = {16: 0.05, 8: 0.2}
 TANH_HEADER = CORE / "tf_tanh_i16_table.h"

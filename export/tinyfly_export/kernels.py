@@ -6,8 +6,8 @@ from tinyfly.errors import UserError
 from tinyfly.policy import Policy
 from tinyfly_export.arithmetic import Kernel
 from tinyfly_export.float_c import float_kernel
-from tinyfly_export.integer import quantise
 from tinyfly_export.integer_c import firmware_kernel
+from tinyfly_export.quantise import quantise
 from tinyfly_export.recorded import typical
 
 KERNELS = ("float32", "int16", "int8")

@@ -16,9 +16,9 @@ from test_firmware_integrity import address_of, flipped, refusal
 from tinyfly.policy import Policy
 from tinyfly_export.arithmetic import Kernel
 from tinyfly_export.float_c import float_kernel
-from tinyfly_export.integer import quantise
 from tinyfly_export.integer_c import firmware_kernel
 from tinyfly_export.proof import plausible
+from tinyfly_export.quantise import quantise
 from tinyfly_hil.protocol import ENUMS
 
 
