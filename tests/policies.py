@@ -42,11 +42,11 @@ def symmetric_policy(contract: Contract, widths: tuple[int, ...] = (16, 16), see
     return Policy.create(contract, layers, {"name": "crazyflie"}, {"seed": seed})
 
 
-def any_policy(contract: Contract, widths: tuple[int, ...], mirrors: bool) -> Policy:
+def any_policy(contract: Contract, widths: tuple[int, ...], mirrors: bool, seed: int = 0) -> Policy:
     """A random policy, with mirrors (and then widths of whole fours) or without."""
     if not mirrors:
-        return random_policy(contract, widths)
-    return symmetric_policy(contract, tuple(-(-w // 4) * 4 for w in widths))
+        return random_policy(contract, widths, seed)
+    return symmetric_policy(contract, tuple(-(-w // 4) * 4 for w in widths), seed)
 
 
 # 1 to 4 layers, 1 to 256 wide.

@@ -176,25 +176,37 @@ def test_the_chip_computes_the_definition_whole_or_split(
     assert len(counts) == 1 or cpu == "M0"
 
 
+def at_rest(policy: Policy) -> np.ndarray:
+    """(inputs, 3): hovering, with one past action for all, and three of those."""
+    x = np.zeros((policy.contract.size, 3), np.float32)
+    rows = policy.contract.slices()
+    x[rows["rotation"]] = np.eye(3).reshape(9, 1)
+    x[rows["action_history"]] = policy.contract.hover_action + np.array([0, 0.2, -0.2])
+    return x
+
+
 @pytest.mark.parametrize("mirrors", [False, True])
-@pytest.mark.parametrize("weight_bits", [16, 8])
-def test_rounding_errors_do_not_add_up_along_the_history(weight_bits: int, mirrors: bool) -> None:
-    policy = any_policy(paper_contract(), (16,), mirrors)
-    network = quantise(policy, flown(policy), weight_bits)
-    modal = isinstance(network, ModalIntegers)
-    exact, each = (policy.modal.hidden[0], 1) if modal else ([policy.layers[0]], 4)
-    rounded = network.hidden[0] if modal else [network.layers[0]]
-    for meant, found in zip(exact, rounded, strict=True):
-        scale = 1 if found.scale is None else found.scale.astype(np.float64)
-        unit = scale / 2.0 ** (found.shift + 16 - network.input_bits) * np.ones(len(found.bias))
-        past = 32 * each
-        error = (found.weight * unit[:, None] - meant.weight)[:, :past] / unit[:, None]
-        sums = error.reshape(len(error), 32, each).cumsum(axis=1)
-        assert np.abs(sums).max() < 0.51  # one rounding, not the root of 32
+def test_rounding_errors_do_not_add_up_along_the_history(mirrors: bool) -> None:
+    """A change of all past actions alike is answered five times more closely than one of any kind."""
+    steady, any_kind = [], []
+    for seed in range(5):
+        policy = any_policy(paper_contract(), (16,), mirrors, seed)
+        act = quantise(policy, flown(policy), 8).act
+        found, meant = (np.diff(f(at_rest(policy)), axis=1) for f in (act, policy.act))
+        steady.append(np.abs(found - meant).max())
+        x = flown(policy)[:, :100] * np.float32(0.2)
+        any_kind.append(np.abs(act(x) - policy.act(x)).max())
+    assert np.mean(steady) < 0.2 * np.mean(any_kind)
 
 
-def test_the_mean_error_over_the_flights_goes_into_the_last_bias() -> None:
+def test_a_policy_at_rest_keeps_its_thrust() -> None:
     policy = any_policy(paper_contract(), (16,), True)
-    action = quantise(policy, flown(policy), 8).act(flown(policy))
-    assert np.abs(action - policy.act(flown(policy))).mean() > 1e-3
-    assert abs((action - policy.act(flown(policy))).mean()) < 3e-4
+    rest = at_rest(policy)[:, :1]
+    assert np.abs(quantise(policy, flown(policy), 8).act(rest) - policy.act(rest)).max() < 3e-3
+
+
+def test_scales_do_not_hang_on_the_last_bits_of_a_flight() -> None:
+    """What one machine built, another one has to recognise."""
+    policy = any_policy(paper_contract(), (16,), True)
+    networks = [quantise(policy, flown(policy) * np.float32(f), 8) for f in (1, 1 + 1e-6)]
+    assert np.array_equal(*(n.act(policy.golden_observation) for n in networks))

@@ -2,19 +2,26 @@
 
 An input's scale comes from the largest one seen in flight, with a quarter to spare; beyond it, inputs
 saturate. int16 weights are w 2^b, b the largest that lets neither a weight nor a sum overflow. int8 weights
-are w / s with an s for every row: its largest weight is 127, unless a sum would overflow. Two things make up
-for coarse weights: along the action history, whose neighbours are alike, what one rounding leaves over goes
-to the next; and the mean error that is left in the flights, a wrong thrust, goes into the last bias.
+are w / s with an s for every row: its largest weight is 127, unless a sum would overflow.
+
+Weights are rounded one input after another, and what a rounding leaves over goes to the inputs that come
+after, as far as they usually tell the same (GPTQ: Frantar et al., 2022): neighbours in the action history do.
+What is usual is imagined, not flown, so that every machine rounds alike. Of an error that is left, what shows
+at rest is a wrong thrust: it goes into the last bias.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tinyfly.contract import Contract
 from tinyfly.errors import UserError
+from tinyfly.modal import fold
 from tinyfly.network import Layer
 from tinyfly.policy import Policy
 from tinyfly_export.integer import (
@@ -28,10 +35,14 @@ from tinyfly_export.integer import (
 )
 from tinyfly_export.proof import HISTORY_MAX, Array
 
+Array64 = NDArray[np.float64]
+Spreads = list[Array64]  # of a layer and its modes
 MARGIN = 1.25
 UNSATURATED = 0.999  # of an action
-
-Past = tuple[int, int]  # slots of the action history, and columns of each, that are a layer's first inputs
+IMAGINED = 2048  # observations
+ACTION, STATE = 0.2, 0.3  # how much actions and the state's inputs deviate
+ALIKE = 0.98  # correlation of an action with the one before
+STRANGE = 0.1  # mean square of what inputs may do besides the usual, of its own
 
 
 def quantise(policy: Policy, recorded: Array, weight_bits: int = 16) -> Integers:
@@ -40,35 +51,88 @@ def quantise(policy: Policy, recorded: Array, weight_bits: int = 16) -> Integers
     if recorded.ndim != 2 or len(recorded) != inputs or not recorded.size or not np.isfinite(recorded).all():
         raise UserError(f"recorded observations must be finite and ({inputs}, n)")
     largest = max(float(np.abs(recorded).max()) * MARGIN, 1.0)
-    rounded = _rounded(policy, largest, weight_bits)
-    missing = _before_tanh(policy.act(recorded)) - _before_tanh(rounded.act(recorded))
-    return _rounded(policy, largest, weight_bits, float(missing.mean()))
+    spread = [[_spread(x) for x in parts] for parts in _inputs(policy, _imagined(policy.contract))]
+    at_rest = _at_rest(policy.contract)[:, None].astype(np.float32)
+    rounded = _rounded(policy, largest, weight_bits, spread)
+    missing = _before_tanh(policy.act_exact(at_rest)) - _before_tanh(rounded.act(at_rest))
+    return _rounded(policy, largest, weight_bits, spread, float(missing.mean()))
 
 
-def _before_tanh(action: Array) -> NDArray[np.float64]:
+def _at_rest(contract: Contract) -> Array64:
+    """(inputs,) hovering in its place."""
+    x = np.zeros(contract.size)
+    for channel in contract.channels:
+        rows = contract.slices()[channel.name]
+        if channel.name == "action_history":
+            x[rows] = channel.scale * contract.hover_action
+        elif channel.name == "rotation":
+            x[rows] = channel.scale * np.eye(3).ravel()
+    return x
+
+
+def _imagined(contract: Contract) -> Array64:
+    """(inputs, IMAGINED) around there: actions that change slowly, a state that does anything."""
+    rng = np.random.default_rng(0)
+    x = _at_rest(contract)[:, None] + STATE * rng.standard_normal((contract.size, IMAGINED))
+    slots = contract.history_length
+    if slots:
+        scale, fresh = contract.channels[0].scale, rng.standard_normal((slots, 4, IMAGINED))
+        for before, now in itertools.pairwise(fresh):
+            now[:] = ALIKE * before + math.sqrt(1 - ALIKE**2) * now
+        x[: 4 * slots] = scale * (contract.hover_action + ACTION * fresh).reshape(4 * slots, -1)
+    return x
+
+
+def _inputs(policy: Policy, x: Array64) -> list[list[Array64]]:
+    """Of every layer, and of its modes where there are any: what they are fed, (inputs, n)."""
+    modal = policy.modal
+    if modal is None:
+        fed = [[x]]
+        for layer in policy.layers[:-1]:
+            x = np.tanh(layer.weight @ x + layer.bias[:, None])
+            fed.append([x])
+        return fed
+    modes, fed = modal.inputs(x), []
+    for parts in modal.hidden:
+        fed.append(modes)
+        sums = [part.weight @ m + part.bias[:, None] for part, m in zip(parts, modes, strict=True)]
+        sisters = np.tanh(fold(np.stack(sums)))
+        modes = [*fold(sisters)]
+    return [*fed, [sisters.reshape(-1, x.shape[1])]]
+
+
+def _spread(x: Array64) -> Array64:
+    """(inputs, inputs): row i, over its diagonal, says how later inputs make up for an error of input i."""
+    if not len(x):
+        return np.empty((0, 0))
+    moments = x @ x.T / x.shape[1]
+    moments += max(STRANGE * np.trace(moments) / len(x), 1e-9) * np.eye(len(x))
+    return np.linalg.cholesky(np.linalg.inv(moments)).T
+
+
+def _before_tanh(action: Array) -> Array64:
     return np.arctanh(np.clip(action.astype(np.float64), -UNSATURATED, UNSATURATED))
 
 
-def _rounded(policy: Policy, largest: float, weight_bits: int, thrust: float = 0.0) -> Integers:
+def _rounded(
+    policy: Policy, largest: float, weight_bits: int, spread: list[Spreads], thrust: float = 0.0
+) -> Integers:
     """``largest``: of the inputs; ``thrust``: added to the last layer's biases."""
     make = {16: _layer16, 8: _layer8}[weight_bits]
-    modal, slots = policy.modal, policy.contract.history_length
+    modal = policy.modal
     if modal is None:
         bits = _bits(largest)
         *hidden, last = policy.layers
         layers = [
-            make(i, [layer], TANH_BITS if i else bits, (0 if i else slots, 4))[0]
+            make(i, [layer], TANH_BITS if i else bits, spread[i])[0]
             for i, layer in enumerate([*hidden, _biased(last, thrust)])
         ]
         return WholeIntegers(bits, tuple(layers))
-    if slots:
+    if modal.slots:
         largest = max(largest, 4 * HISTORY_MAX * policy.contract.channels[0].scale)
     bits = _bits(largest)
-    parts = [
-        make(i, layer, TANH_BITS - 2 if i else bits, (0 if i else slots, 1))
-        for i, layer in enumerate(modal.hidden)
-    ]
-    (end,) = make(len(parts), [_biased(modal.last, thrust)], TANH_BITS, (0, 1))
+    parts = [make(i, layer, TANH_BITS - 2 if i else bits, spread[i]) for i, layer in enumerate(modal.hidden)]
+    (end,) = make(len(parts), [_biased(modal.last, thrust)], TANH_BITS, spread[-1])
     return ModalIntegers(bits, modal.slots, modal.state, tuple(parts), end)
 
 
@@ -80,22 +144,29 @@ def _biased(layer: Layer, by: float) -> Layer:
     return Layer(layer.weight, layer.bias + np.float32(by))
 
 
-def _round(weight: NDArray[np.float64], past: Past) -> NDArray[np.float64]:
-    """To integers; along the history, sums are rounded, of which the weights are the differences."""
-    slots, each = past
-    rounded = np.round(weight)
-    sums = np.round(weight[:, : slots * each].reshape(len(weight), slots, each).cumsum(axis=1))
-    rounded[:, : slots * each] = np.diff(sums, axis=1, prepend=0).reshape(len(weight), -1)
+def _round(weight: Array64, spread: Array64, most: int) -> Array64:
+    """(rows, inputs) to integers of at most +-most."""
+    left, rounded = weight.copy(), np.empty_like(weight)
+    for i in range(weight.shape[1]):
+        rounded[:, i] = np.clip(np.round(left[:, i]), -most, most)
+        error = (left[:, i] - rounded[:, i]) / spread[i, i]
+        left[:, i + 1 :] -= error[:, None] * spread[i, i + 1 :]
     return rounded
 
 
-def _layer16(i: int, parts: Sequence[Layer], input_bits: int, past: Past) -> tuple[IntegerLayer, ...]:
+def _layer16(
+    i: int, parts: Sequence[Layer], input_bits: int, spread: Sequence[Array64]
+) -> tuple[IntegerLayer, ...]:
     """With one scale for all parts, whose sums are added."""
     for bits in range(24, 0, -1):
-        weight = [_round(part.weight.astype(np.float64) * 2.0**bits, past) for part in parts]
+        if max(np.abs(part.weight).max(initial=0) for part in parts) * 2.0**bits > LARGEST:
+            continue
+        weight = [
+            _round(p.weight.astype(np.float64) * 2.0**bits, s, LARGEST)
+            for p, s in zip(parts, spread, strict=True)
+        ]
         bias = [np.round(part.bias.astype(np.float64) * 2.0 ** (bits + input_bits)) for part in parts]
-        held = max(np.abs(w).max(initial=0) for w in weight) <= LARGEST
-        fits = held and np.sum([_most(w, b) for w, b in zip(weight, bias, strict=True)], 0).max() < 2**31
+        fits = np.sum([_most(w, b) for w, b in zip(weight, bias, strict=True)], 0).max() < 2**31
         if fits and input_bits + bits >= ARGUMENT_BITS:
             shift = input_bits + bits - ARGUMENT_BITS
             return tuple(
@@ -105,9 +176,11 @@ def _layer16(i: int, parts: Sequence[Layer], input_bits: int, past: Past) -> tup
     raise _saturated("int16", i, parts)
 
 
-def _layer8(i: int, parts: Sequence[Layer], input_bits: int, past: Past) -> tuple[IntegerLayer, ...]:
+def _layer8(
+    i: int, parts: Sequence[Layer], input_bits: int, spread: Sequence[Array64]
+) -> tuple[IntegerLayer, ...]:
     """With one shift for all parts, whose arguments are added."""
-    rows = [_rows8(part, input_bits, past) for part in parts]
+    rows = [_rows8(part, input_bits, s) for part, s in zip(parts, spread, strict=True)]
     arguments = [unit * 2.0 ** (ARGUMENT_BITS - input_bits) for *_, unit in rows]  # of a sum's unit, to tanh
     shift = int(np.clip(np.floor(30 - np.log2(max(a.max() for a in arguments))), 0, 31))
     scales = [np.round(a * 2.0**shift) for a in arguments]
@@ -120,12 +193,12 @@ def _layer8(i: int, parts: Sequence[Layer], input_bits: int, past: Past) -> tupl
     )
 
 
-def _rows8(layer: Layer, input_bits: int, past: Past) -> tuple[NDArray[np.float64], ...]:
+def _rows8(layer: Layer, input_bits: int, spread: Array64) -> tuple[Array64, ...]:
     """Weights and biases in units of their row, and the units."""
     largest = np.abs(layer.weight).max(axis=1, initial=0).astype(np.float64)
     unit = np.maximum(largest / 127, 2.0**-20)
     while True:
-        weight = np.clip(_round(layer.weight / unit[:, None], past), -127, 127)
+        weight = _round(layer.weight.astype(np.float64) / unit[:, None], spread, 127)
         bias = np.round(layer.bias * 2.0**input_bits / unit)
         over = _most(weight, bias) >= 2**31
         if not over.any():
@@ -138,6 +211,6 @@ def _saturated(kind: str, i: int, parts: Sequence[Layer]) -> UserError:
     return UserError(f"{kind}: layer {i} saturates every scale (weights to {largest:.3g}); use float32")
 
 
-def _most(weight: NDArray[np.float64], bias: NDArray[np.float64]) -> NDArray[np.float64]:
+def _most(weight: Array64, bias: Array64) -> Array64:
     """(rows,) the largest sum, whatever the inputs."""
     return np.abs(bias) + np.abs(weight).sum(axis=1) * (LARGEST + 1)

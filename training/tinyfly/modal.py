@@ -51,12 +51,16 @@ class ModalNetwork:
         """Multiply-adds of one step."""
         return self.last.weight.size + sum(part.weight.size for layer in self.hidden for part in layer)
 
+    def inputs(self, x: NDArray[Any]) -> list[NDArray[Any]]:
+        """(inputs, n) as the contract has them -> those of every mode, (inputs of the mode, n)."""
+        past = fold(x[: 4 * self.slots].reshape(self.slots, 4, x.shape[1])[:, MOTORS].swapaxes(0, 1))
+        return [np.concatenate([p, x[i]]) for p, i in zip(past, self.state, strict=True)]
+
     def act_exact(self, observation: Array) -> Array:
         """(inputs, n) -> (4, n) in [-1, 1], bit for bit what the chip computes."""
         x = np.ascontiguousarray(observation, np.float32)
         with np.errstate(over="ignore", invalid="ignore"):
-            past = fold(x[: 4 * self.slots].reshape(self.slots, 4, x.shape[1])[:, MOTORS].swapaxes(0, 1))
-            modes: Any = [np.concatenate([p, x[i]]) for p, i in zip(past, self.state, strict=True)]
+            modes: Any = self.inputs(x)
             for layer in self.hidden:
                 sums = np.stack([sum_in_order(part, m) for part, m in zip(layer, modes, strict=True)])
                 sisters = tanh_exact(fold(sums))
