@@ -1,4 +1,4 @@
-"""Where the proofs are made: a folder with a small random policy's generated code, and how to run tools."""
+"""Where the proofs are made: a folder with a small random symmetric policy as C, and how to run tools."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Workshop:
 
     def __init__(self, folder: Path, contract: Any, widths: tuple[int, ...] = (16, 16)):
         from native import GOLDEN
-        from policies import random_policy
+        from policies import symmetric_policy
 
         from tinyfly_export.c import export_c
 
         self.folder, self.generated = folder, folder / "generated"
         self.generated.mkdir(parents=True, exist_ok=True)
-        self.policy = random_policy(contract, widths)
+        self.policy = symmetric_policy(contract, widths)
         export_c(self.policy, self.generated, golden=GOLDEN)
         self.run([sys.executable, FIRMWARE / "protocol" / "generate.py", self.generated])
         self.include = [f"-I{CORE}", f"-I{self.generated}"]

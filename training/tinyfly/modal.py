@@ -27,7 +27,6 @@ from tinyfly.network import Layer, sum_in_order
 Array = NDArray[np.float32]
 Index = NDArray[np.intp]
 
-MODES = ("thrust", "pitch", "roll", "yaw")
 # Unit 4 g + k of a layer and motor MOTORS[k] are what a mirror with sisters k makes of 4 g and of motor 0.
 MOTORS = np.array([0, 1, 3, 2])
 MIRRORS = (
@@ -118,10 +117,8 @@ def _symmetric(units: Array, state: Array, signs: Array, bias: Array) -> bool:
     ``units`` (outputs, inputs / 4, 4) are the weights of sisters, ``state`` (outputs, values) of the state.
     """
     k = np.arange(4)
-    units, state = (
-        units.reshape(len(units) // 4, 4, *units.shape[1:]),
-        state.reshape(len(state) // 4, 4, state.shape[1]),
-    )
+    groups = len(bias) // 4
+    units, state = units.reshape(groups, 4, units.shape[1], 4), state.reshape(groups, 4, state.shape[1])
     mirrored = np.moveaxis(units[:, 0][..., k[:, None] ^ k], -2, 1)
     same = (units == mirrored).all() and (state == state[:, :1] * signs).all()
     return bool(same and (bias.reshape(-1, 4) == bias[::4, None]).all())
