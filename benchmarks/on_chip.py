@@ -5,14 +5,13 @@
 Instructions are exact; cycles are the estimate of tinyfly_export.cycles, lo..hi, a model and no measurement.
 Every variant is compiled here, run on its instruction set, and compared with the policy on golden vectors;
 --images adds images that are linked already (images.py says what they hold).
-Without a POLICY: random weights of two shapes (time does not depend on the weights).
+Without a POLICY: untrained ones of three shapes (time does not depend on the weights).
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
-import itertools
 import sys
 import tempfile
 from collections.abc import Callable
@@ -23,13 +22,14 @@ import chip_gru
 import images
 import numpy as np
 from chip_variants import Variant, variants
+from quality import train_timed
 
 from tinyfly.airframe import Airframe
-from tinyfly.contract import Channel, Contract, paper_contract
+from tinyfly.contract import Contract
 from tinyfly.errors import UserError
 from tinyfly.evaluate import fly_scenario
-from tinyfly.network import Layer
 from tinyfly.policy import Policy
+from tinyfly.task import make_task, with_history, with_recipe
 from tinyfly_export.cortex_m import Machine, build
 from tinyfly_export.cycles import DATA_MISS, LINE_BYTES, Estimate, estimate
 from tinyfly_export.proof import Array, plausible
@@ -155,22 +155,12 @@ class _Flier:
 
 
 def shapes() -> list[Policy]:
-    """Random policies: the paper's shape, and a small one without history."""
-    state = tuple(ch for ch in paper_contract().channels if ch.name != "action_history")
-    contracts = [
-        (paper_contract(), (64, 64)),
-        (Contract((*state, Channel("reference_acceleration", 3)), history_length=0), (32, 32)),
+    """Untrained, with mirrors: the paper's, the smallest that flies as well, the default."""
+    airframe = Airframe.load("crazyflie")
+    paper, default = make_task("paper", airframe), make_task("crazyflie", airframe)
+    return [
+        train_timed(with_recipe(t, updates=0), 0)[0] for t in (paper, with_history(paper, 4, 50.0), default)
     ]
-    policies = []
-    for contract, widths in contracts:
-        rng = np.random.default_rng(0)
-        sizes = [contract.size, *widths, 4]
-        layers = [
-            Layer((rng.standard_normal((m, n)) / np.sqrt(n)).astype(np.float32), np.zeros(m, np.float32))
-            for n, m in itertools.pairwise(sizes)
-        ]
-        policies.append(Policy.create(contract, tuple(layers), {"name": "random weights"}, {}))
-    return policies
 
 
 def show(rows: list[tuple[str, ...]], markdown: bool) -> None:
