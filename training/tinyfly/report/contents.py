@@ -206,20 +206,31 @@ def _chip(subjects: Sequence[Subject]) -> str:
     for s in subjects:
         p = s.policy
         sizes = [p.contract.size, *(len(layer.bias) for layer in p.layers)]
-        known = 4 * max(0, p.contract.history_length - 1)  # old history: summed before the state arrives
+        old = max(0, p.contract.history_length - 1)  # slots that are summed before the state arrives
+        work = p.modal.multiply_adds if p.modal else p.multiply_adds
         parameters = p.multiply_adds + sum(len(layer.bias) for layer in p.layers)
         rows.append(
             (
                 s.name,
-                "-".join(map(str, sizes)),
+                "-".join(map(str, sizes)) + (" in modes" if p.modal else ""),
                 f"{parameters:,}",
-                f"{4 * parameters:,} B",
-                f"{p.multiply_adds:,}",
-                f"{p.multiply_adds - known * sizes[1]:,}",
+                f"{4 * (work + sum(len(layer.bias) for layer in p.layers)):,} B",
+                f"{work:,}",
+                f"{work - old * sizes[1] * (1 if p.modal else 4):,}",
             )
         )
-    columns = ("policy", "network", "parameters", "weights", "multiply-adds", "after the state arrives")
-    return table(columns, rows)
+    columns = (
+        "policy",
+        "network",
+        "parameters",
+        "weights in flash",
+        "multiply-adds",
+        "after the state arrives",
+    )
+    about = (
+        "In modes: in sums and differences of mirror images, the same with a quarter of the multiply-adds."
+    )
+    return (note(about) if any(s.policy.modal for s in subjects) else "") + table(columns, rows)
 
 
 def _learning(subjects: Sequence[Subject]) -> str:
