@@ -170,6 +170,7 @@ COMPILERS = [
             "cortex-m3",
             "cortex-m4 -mfloat-abi=soft",
             "cortex-m4 -mfpu=fpv4-sp-d16 -mfloat-abi=hard",
+            "cortex-m4 -mfpu=fpv4-sp-d16 -mfloat-abi=hard -fno-omit-frame-pointer",
             "cortex-m7 -mfpu=fpv5-d16 -mfloat-abi=hard",
         )
     ),

@@ -1,12 +1,19 @@
-/* Four rows of int16 or int8 weights times int16 inputs; included by tf_network_i16.c alone.
+/* Four rows of int16 or int8 weights times int16 inputs; included by tf_kernel_i16.c alone.
  *
  * block16 takes the inputs in pairs, block8 in fours: sum[r] += w x. Armv7E-M does two multiply-adds in one SMLAD;
  * int8 weights lie as w0 w2 w1 w3, so that SXTB16 makes the pairs w0 w1 and w2 w3 of them. */
 #if defined(__ARM_FEATURE_DSP) && defined(__thumb2__) && defined(__OPTIMIZE__) && !defined(TF_PORTABLE_KERNEL)
 /* r4, r5: two pairs of inputs; r8..r11: weights. PER_TURN inputs a turn, PER_STEP in each of the rest. All registers
- * but one are in use: an unoptimised build, which wants two more, takes the C below. */
+ * are in use: nothing can be inlined around it, gcc is told to want no frame pointer, and an unoptimised build, which
+ * wants more, takes the C below. */
+#ifdef __clang__
+#define ALONE __attribute__((noinline))
+#else
+#define ALONE __attribute__((noinline, optimize("omit-frame-pointer")))
+#endif
+
 #define BLOCK(name, weight_t, PER_TURN, PER_STEP, TURN, STEP)                                       \
-    static __attribute__((noinline)) void name(const weight_t *w, const int16_t *x, uint32_t inputs, int32_t sum[4]) \
+    ALONE static void name(const weight_t *w, const int16_t *x, uint32_t inputs, int32_t sum[4])    \
     {                                                                                               \
         int32_t s0 = sum[0], s1 = sum[1], s2 = sum[2], s3 = sum[3];                                 \
                                                                                                     \
