@@ -62,6 +62,7 @@ def test_slices_cover_the_input_without_gap_or_overlap():
         ({"specific_force": SpecificForce(time_constant_s=0.001)}, "time constant"),
         ({"specific_force": SpecificForce(trend_s=0.05)}, "trend"),
         ({"specific_force": SpecificForce(lead_s=-0.1)}, "lead"),
+        ({"specific_force": SpecificForce(quiet_m_s2=-0.1)}, "quiet"),
         ({"specific_force": SpecificForce(limit_m_s2=float("nan"))}, "finite"),
         ({"rate_hz": 5.0}, "rates"),
         ({"hover_action": float("inf")}, "finite"),

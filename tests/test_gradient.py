@@ -20,11 +20,12 @@ from tinyfly.start import Start
 from tinyfly.task import with_history
 
 STEPS, ENVIRONMENTS = 30, 6
+EXACT = {"adjoint_limit": 1e9, "influence": None, "width": 16}  # the gradient as it is, whatever its size
 
 
 def crazyflie_task():
     """Everything that has a derivative at once; limits tight enough that some inputs are clipped."""
-    task = tasks.with_recipe(tasks.crazyflie(Airframe.load("crazyflie")), adjoint_limit=1e9, width=16)
+    task = tasks.with_recipe(tasks.crazyflie(Airframe.load("crazyflie")), **EXACT)
     channels = tuple(
         replace(c, limit={"position_error": 0.15, "velocity_error": 0.9}.get(c.name, c.limit))
         for c in task.contract.channels
@@ -45,7 +46,7 @@ def slow_history_task():
 
 
 def paper_task():
-    return tasks.with_recipe(tasks.paper(Airframe.load("crazyflie")), adjoint_limit=1e9, width=16)
+    return tasks.with_recipe(tasks.paper(Airframe.load("crazyflie")), **EXACT)
 
 
 def flown(task):
@@ -111,6 +112,22 @@ def test_gradient_equals_torch_autograd(make_task):
         np.testing.assert_allclose(g, p.grad.numpy(), rtol=1e-6, atol=1e-9 * np.abs(g).max())
 
 
+def test_no_environment_counts_for_more_than_its_share_and_each_keeps_its_direction():
+    rollout, _, _ = flown(crazyflie_task())
+
+    def adjoints(influence):
+        rollout.task = tasks.with_recipe(rollout.task, influence=influence)
+        rollout.reverse(STEPS)
+        return [a.copy() for a in rollout.actor.adjoint]
+
+    exact, limited = adjoints(None), adjoints(0.8)
+    size = np.sqrt(np.square(exact[-1]).sum((0, 1)))
+    share = np.minimum(1, 0.8 * np.sort(size)[ENVIRONMENTS // 2] / size)
+    assert 0 < (share < 1).sum() < ENVIRONMENTS
+    for a, b in zip(exact, limited, strict=True):
+        np.testing.assert_allclose(b, a * share, rtol=1e-12)
+
+
 def torch_loss(torch, task, rollout, parameters):
     """The same flight, written plainly: matrices per environment, no tapes, no windows."""
     e, t64 = rollout.episodes, lambda x: torch.tensor(np.ascontiguousarray(x), dtype=torch.float64)
@@ -126,7 +143,7 @@ def torch_loss(torch, task, rollout, parameters):
     if rollout.felt:
         k = rollout.felt.settings
         lead = k.lead_s / k.trend_s
-        force_noise = t64(rollout.felt.noise / (FORCE_UNIT * (1 + lead)))
+        force_noise = t64(rollout.felt.noise / FORCE_UNIT)
     mixer = torch.tensor([[1, 1, 1, 1], [-1, -1, 1, 1], [-1, 1, 1, -1], [-1, 1, -1, 1]], dtype=torch.float64)
     scale, offset = t64(e.scale.T[:, 2:]), t64(e.offset.T[:, 2:])
     rise, fall = t64((e.fall + e.rise_more).T), t64(e.fall.T)
@@ -136,7 +153,9 @@ def torch_loss(torch, task, rollout, parameters):
         clipped = torch.maximum(torch.minimum(seen[:, 3:9], limits), -limits)
         seen = torch.cat([seen[:, :3], clipped, seen[:, 9:]], 1)
         aimed = torch.cat([seen[:, :3], seen[:, 3:6] + integral, seen[:, 6:]], 1)
-        sensed = [FORCE_UNIT * (force + lead * (force - slow))] if rollout.felt else []
+        trend = force - slow
+        loud = trend - trend.clamp(-k.quiet_m_s2, k.quiet_m_s2) if rollout.felt else trend
+        sensed = [FORCE_UNIT * (force + lead * loud)] if rollout.felt else []
         inputs = torch.cat([*actions[-32:], aimed, *sensed, extra[t, rollout.differentiable :].T], 1)
         if rollout.integral:
             i = rollout.integral

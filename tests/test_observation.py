@@ -23,7 +23,9 @@ TRACKING = Contract(
     ),
     history_length=5,
     integral=Integral(gain_per_s=2.0, error_limit_m=0.2, limit_m=0.05),
-    specific_force=SpecificForce(time_constant_s=0.1, trend_s=0.15, lead_s=0.2, limit_m_s2=15.0),
+    specific_force=SpecificForce(
+        time_constant_s=0.1, trend_s=0.15, lead_s=0.2, quiet_m_s2=0.3, limit_m_s2=15.0
+    ),
     preview_s=(0.08, 0.16),
 )
 
@@ -92,7 +94,9 @@ class Plain:
                 kept = force[j] + F(9.81 if j == 2 else 0)
                 self.force[j] += F(0.5 / k.time_constant_s) * turned - fade * kept
             self.force = np.clip(self.force, F(-k.limit_m_s2), F(k.limit_m_s2))
-        self.led = self.force + F(k.lead_s / k.trend_s) * (self.force - self.slow)
+        trend = self.force - self.slow
+        quiet = np.clip(trend, F(-k.quiet_m_s2), F(k.quiet_m_s2))
+        self.led = self.force + F(k.lead_s / k.trend_s) * (trend - quiet)
         self.last = rotation, velocity
 
     def record(self, action):
@@ -185,3 +189,17 @@ def test_a_force_that_grows_steadily_is_seen_ahead_by_the_lead_less_the_lag():
         seen = observer.observe(10_000 * k, sensed, np.zeros((9, 1), F))[0, 0]
     now = slope * 299 * dt
     assert seen == pytest.approx(now + slope * (force.lead_s - force.time_constant_s), abs=slope * dt)
+
+
+@pytest.mark.parametrize(("slope", "seen"), [(1.0, 0.0), (2.0, 0.1), (-2.0, -0.1)])
+def test_a_trend_is_seen_by_what_it_is_more_than_the_quiet(slope, seen):
+    """After all has settled the trend y - z of a ramp is its slope times trend_s: here .2 and .4 m/s^2."""
+    force, dt = SpecificForce(time_constant_s=0.1, trend_s=0.2, lead_s=0.1, quiet_m_s2=0.2), 0.01
+    contract = Contract((Channel("specific_force", 3),), history_length=0, specific_force=force)
+    observer, sensed = Observer(contract, 1), np.zeros((13, 1), F)
+    sensed[3] = 1  # level
+    for k in range(300):
+        sensed[7] = 0.5 * slope * (k * dt) ** 2
+        value = observer.observe(10_000 * k, sensed, np.zeros((9, 1), F))[0, 0]
+    lagging = slope * (299 * dt - force.time_constant_s)
+    assert value - lagging == pytest.approx(seen, abs=1.5 * abs(slope) * dt)

@@ -39,7 +39,7 @@ def contract_numbers(contract: Contract) -> Array:
     """The contract's numbers as one array, so that a checksum over the constants covers them."""
     channels = [(ch.size, ch.scale, NO_LIMIT if ch.limit is None else ch.limit) for ch in contract.channels]
     kept = astuple(contract.integral) if contract.integral else (0.0, 0.0, 0.0)
-    felt = astuple(contract.specific_force) if contract.specific_force else (0.0, 0.0, 0.0, 0.0)
+    felt = astuple(contract.specific_force) if contract.specific_force else (0.0, 0.0, 0.0, 0.0, 0.0)
     rates = contract.rate_hz, contract.history_length, contract.history_rate_hz, contract.hover_action
     numbers = [*np.ravel(channels), *kept, *felt, *rates, *contract.preview_s, *contract.thrust_curve]
     return np.array(numbers, np.float32)

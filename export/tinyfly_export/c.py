@@ -98,6 +98,7 @@ def data_header(policy: Policy, golden: int, name: str | None, kernel: Kernel) -
         "TF_SPECIFIC_FORCE_FADE": c.number(1 / force.time_constant_s if force else 0.0),
         "TF_SPECIFIC_FORCE_FOLLOW": c.number(1 / force.trend_s if force else 0.0),
         "TF_SPECIFIC_FORCE_LEAD": c.number(force.lead_s / force.trend_s if force else 0.0),
+        "TF_SPECIFIC_FORCE_QUIET": c.number(force.quiet_m_s2 if force else 0.0),
         "TF_SPECIFIC_FORCE_BOUND": c.number(force.limit_m_s2 if force else 0.0),
         "TF_PREVIEW_COUNT": f"{len(contract.preview_s)}u",
         "TF_PREVIEW_S": _braces(contract.preview_s or (0.0,)),

@@ -111,8 +111,11 @@ static void feel(tf_observation_t *observation, uint32_t now_us, const float vel
     memcpy(observation->frame, r, sizeof observation->frame);
     observation->state_us = now_us;
     observation->seen = true;
-    for (uint32_t i = 0; i < 3u; i++)
-        led[i] = (observation->force[i] - observation->slow[i]) * TF_SPECIFIC_FORCE_LEAD + observation->force[i];
+    for (uint32_t i = 0; i < 3u; i++) {
+        const float trend = observation->force[i] - observation->slow[i];
+
+        led[i] = (trend - tf_clip(trend, TF_SPECIFIC_FORCE_QUIET)) * TF_SPECIFIC_FORCE_LEAD + observation->force[i];
+    }
     FILL(SPECIFIC_FORCE, led);
 }
 #endif

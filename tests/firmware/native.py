@@ -42,7 +42,7 @@ FULL = Contract(
     ),
     history_length=8,
     integral=Integral(),
-    specific_force=SpecificForce(0.07, trend_s=0.15, lead_s=0.2),
+    specific_force=SpecificForce(0.07, trend_s=0.15, lead_s=0.2, quiet_m_s2=0.5),
     preview_s=(0.08, 0.16),
 )
 

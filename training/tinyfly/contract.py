@@ -59,7 +59,9 @@ class SpecificForce:
     """What an accelerometer would read, found from the velocity by whoever runs the policy.
 
     dy/dt = (R^T (dv/dt + g) - (0, 0, g) - y) / time_constant, |y| <= limit (each axis), and the slower
-    dz/dt = (y - z) / trend. Seen is y + lead * (y - z) / trend: y, led by so many seconds along its trend.
+    dz/dt = (y - z) / trend. Seen is y + lead * d / trend with d = y - z, drawn towards 0 by ``quiet``: y, led
+    by so many seconds along its trend. A trend of no more than ``quiet`` is the velocity's noise, which led
+    would only make the commands jitter.
     Its x and y are drag and wind, which nothing else shows the policy; its z is the thrust that the rotors
     really give. Led by more than it lags, drag can be met before it grows, by a policy that cannot tell how
     much of a force is drag.
@@ -68,6 +70,7 @@ class SpecificForce:
     time_constant_s: float = 0.1
     trend_s: float = 0.15
     lead_s: float = 0.0
+    quiet_m_s2: float = 0.0
     limit_m_s2: float = 40.0  # one absurd velocity must not be remembered for long
 
 
@@ -181,11 +184,12 @@ def _validate(c: Contract) -> None:
         force.time_constant_s >= 0.02
         and force.trend_s >= 0.1  # the longest step: a longer one than the trend would overshoot it
         and 0 <= force.lead_s <= 1
+        and force.quiet_m_s2 >= 0
         and force.limit_m_s2 > 0
     ):
         raise UserError(
             "contract: specific_force needs a time constant of 0.02 s or more, a trend of 0.1 s or more, "
-            "a lead of 0..1 s and a positive limit"
+            "a lead of 0..1 s, a quiet of 0 or more and a positive limit"
         )
     if not all(0 < lead <= 1 for lead in c.preview_s):
         raise UserError(f"contract preview times {c.preview_s} are out of 0..1 s")

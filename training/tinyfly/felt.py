@@ -1,13 +1,13 @@
 """The specific force as a policy keeps it (`SpecificForce`), forwards and backwards.
 
-Two filters in a row, y and the slower z; seen is y + lead * (y - z) / trend, the sum of (1 + lead / trend) y
-and -lead / trend z. These two are what is kept here, times FORCE_UNIT, so that seeing is one addition.
+Kept are the filtered force y and, in place of the slower z, what y is led by: lead (y - z) / trend. Seeing
+draws that towards 0 and adds the two. Both are times FORCE_UNIT.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numpy import add, multiply
+from numpy import add, maximum, minimum, multiply, subtract
 from numpy.typing import NDArray
 
 from tinyfly.contract import SpecificForce
@@ -16,7 +16,7 @@ from tinyfly.episodes import DT
 Array = NDArray[np.floating]
 
 FORCE_UNIT = 0.5  # of what is seen; about the size of the other inputs
-ROWS = 6  # of the state and of its adjoint
+ROWS = 6  # of the state and of its adjoint: the force, its lead
 
 
 class Felt:
@@ -26,19 +26,25 @@ class Felt:
         self, settings: SpecificForce, n: int, steps: int, seen: Array, adjoint: Array, dtype: type
     ) -> None:
         """``seen`` (steps + 1, 3, n) is filled from row 1 on; ``adjoint`` (6, n) is of the state."""
+
+        def three(value: float) -> Array:
+            return np.full((3, n), value, dtype)
+
         self.settings, self.seen = settings, seen
         lead = settings.lead_s / settings.trend_s
         self.state: Array = np.zeros((steps + 1, ROWS, n), dtype)
         self.noise: Array = np.zeros((steps, 3, n), dtype)  # of every step, in m/s^2 times DT
-        self._gain: Array = np.full((3, n), FORCE_UNIT * (1 + lead) / settings.time_constant_s, dtype)
-        self._keep: Array = np.full((ROWS, n), 1 - DT / settings.time_constant_s, dtype)
-        self._keep[3:] = 1 - DT / settings.trend_s
-        self._slow_gain: Array = np.full((3, n), -lead / (1 + lead) * DT / settings.trend_s, dtype)
-        self._adjoint, self._fast_adjoint, self._slow_adjoint = adjoint, adjoint[:3], adjoint[3:]
-        self._three: Array = np.zeros((3, n), dtype)
-        self._back: Array = np.zeros((3, n), dtype)
+        self._gain, self._fade = (
+            three(FORCE_UNIT / settings.time_constant_s),
+            three(DT / settings.time_constant_s),
+        )
+        self._lead, self._keep = three(lead), three(1 - DT / settings.trend_s)
+        self._quiet: Array = three(FORCE_UNIT * lead * settings.quiet_m_s2)
+        self._loud: Array = np.zeros((steps + 1, 3, n), dtype)  # 1 where the lead is seen
+        self._force_adjoint, self._lead_adjoint = adjoint[:3], adjoint[3:]
+        self._change, self._three, self._back = three(0), three(0), three(0)
         self._views = [
-            (x, x[:3], after, after[:3], after[3:], self.noise[t], seen[t + 1])
+            (x[:3], x[3:], after[:3], after[3:], self.noise[t], seen[t + 1])
             for t, (x, after) in enumerate(zip(self.state[:-1], self.state[1:], strict=True))
         ]
 
@@ -48,28 +54,43 @@ class Felt:
 
     def forward(self, t: int, force: Array) -> None:
         """The force (3, n) that acted in step t, in m/s^2 times DT, into what is seen after it."""
-        state, fast, after, fast_after, slow_after, noise, seen = self._views[t]
-        three = self._three
-        multiply(state, self._keep, out=after)
-        multiply(force, self._gain, out=three)
-        add(fast_after, three, out=fast_after)
-        add(fast_after, noise, out=fast_after)
-        multiply(fast, self._slow_gain, out=three)
-        add(slow_after, three, out=slow_after)
-        add(fast_after, slow_after, out=seen)
+        felt, lead, felt_after, lead_after, noise, seen = self._views[t]
+        change, three = self._change, self._three
+        multiply(force, self._gain, out=change)
+        add(change, noise, out=change)
+        multiply(felt, self._fade, out=three)
+        subtract(change, three, out=change)
+        add(felt, change, out=felt_after)
+        multiply(lead, self._keep, out=lead_after)
+        multiply(change, self._lead, out=change)
+        add(lead_after, change, out=lead_after)
+        maximum(lead_after, -self._quiet, out=three)
+        minimum(three, self._quiet, out=three)
+        subtract(lead_after, three, out=three)
+        add(felt_after, three, out=seen)
+
+    def prepare_reverse(self, steps: int) -> None:
+        """What the reverse pass needs of every step."""
+        np.greater_equal(
+            np.abs(self.state[: steps + 1, 3:]), self._quiet, out=self._loud[: steps + 1], casting="unsafe"
+        )
 
     def reverse(self) -> Array:
         """One step back; the adjoint (3, n) of the force that acted in it, until the next call."""
-        multiply(self._fast_adjoint, self._gain, out=self._back)
-        multiply(self._slow_adjoint, self._slow_gain, out=self._three)
-        multiply(self._adjoint, self._keep, out=self._adjoint)
-        add(self._fast_adjoint, self._three, out=self._fast_adjoint)
+        change, three = self._change, self._three
+        multiply(self._lead_adjoint, self._lead, out=change)
+        add(change, self._force_adjoint, out=change)
+        multiply(self._lead_adjoint, self._keep, out=self._lead_adjoint)
+        multiply(change, self._fade, out=three)
+        subtract(self._force_adjoint, three, out=self._force_adjoint)
+        multiply(change, self._gain, out=self._back)
         return self._back
 
-    def reverse_seen(self, adjoint: Array) -> None:
-        """Take in the adjoint (3, n) of what was seen."""
-        add(self._fast_adjoint, adjoint, out=self._fast_adjoint)
-        add(self._slow_adjoint, adjoint, out=self._slow_adjoint)
+    def reverse_seen(self, t: int, adjoint: Array) -> None:
+        """Take in the adjoint (3, n) of what step t saw."""
+        add(self._force_adjoint, adjoint, out=self._force_adjoint)
+        multiply(adjoint, self._loud[t], out=self._three)
+        add(self._lead_adjoint, self._three, out=self._lead_adjoint)
 
     def carry(self, steps: int) -> None:
         """The end of a window of flight becomes the beginning of the next."""

@@ -26,7 +26,8 @@ previous step.
         z_j = z_j + m * (y_j - z_j)
         turned_j = ((R_0j + R'_0j) d_x + (R_1j + R'_1j) d_y) + (R_2j + R'_2j) d_z   with R' the previous R
         y_j = clip(y_j + (h * turned_j - k * (y_j + (0, 0, 9.81)_j)), +-limit)
-    the channel's value is y + (lead / trend) * (y - z), the quotient float32, whether or not y has changed.
+    the channel's value is y + (lead / trend) * (t - clip(t, +-quiet)) with t = y - z, the quotient float32,
+    whether or not y has changed.
  6. every channel: input = clip(value, +-limit) * scale; the clip is max(value, -limit), then min(., limit).
 
 ``record(action)``, after the network has acted: when an advance is due, the oldest slot drops out, a new
@@ -218,6 +219,7 @@ class Observer:
         settings = self.contract.specific_force
         assert settings is not None
         led = np.subtract(self._force, self._slow, out=self._cross)
+        led -= led.clip(np.float32(-settings.quiet_m_s2), np.float32(settings.quiet_m_s2), out=self._fades)
         led *= np.float32(settings.lead_s / settings.trend_s)
         led += self._force
         return led

@@ -49,7 +49,7 @@ class Ranges:
     layout: Layout  # see `Airframe.layout`
     thrust_to_weight: Range = (1.34, 2.4)
     mass: Range = (0.7, 1.3)  # the body's mass alone: inertia stays
-    roll: Range = (165.0, 1250.0)  # torque / inertia, rad/s^2
+    roll: Range = (165.0, 1500.0)  # torque / inertia, rad/s^2
     asymmetry: Range = (0.93, 1.07)  # roll and pitch each, times the above
     yaw: Range = (0.07, 0.16)  # yaw over roll torque / inertia
     rise_s: Range = (0.045, 0.18)

@@ -191,7 +191,7 @@ class Rollout:
                 add(recent[0], command, out=recent[0])
             actor.reverse(t)
             if self.felt:
-                self.felt.reverse_seen(back_felt)
+                self.felt.reverse_seen(t, back_felt)
             if self.integral:
                 multiply(a_integral, self.integrates[t], out=three)
                 add(a_integral, back_position, out=a_integral)
@@ -207,7 +207,23 @@ class Rollout:
                 adjoint[:steps, :, lost] = 0
             if record is not None:
                 record[:, :, lost] = 0
+        if self.task.recipe.influence is not None:
+            self._limit_influence(steps, self.task.recipe.influence)
         return actor.gradient(steps)
+
+    def _limit_influence(self, steps: int, most: float) -> None:
+        """Let no environment count for more than ``most`` times the median one.
+
+        A vehicle thrown far has a gradient thirty times that of one which hovers, by its actions' adjoints:
+        one of them, and what the others of this window had to say is drowned. Unlike `_limit_columns`, which
+        forgets what is far ahead, this leaves every environment's gradient its direction.
+        """
+        last = self.actor.adjoint[-1][:steps]
+        size = np.sqrt(np.einsum("tin,tin->n", last, last))
+        median = np.partition(size, self.n // 2)[self.n // 2]
+        share = minimum(1, most * median / maximum(size, np.finfo(self.dtype).tiny))
+        for adjoint in self.actor.adjoint:
+            adjoint[:steps] *= share.astype(self.dtype)
 
     def drop_diverged(self, steps: int) -> int:
         """Replace environments that left the world, forwards, by a copy of one that did not; how many."""
@@ -273,6 +289,8 @@ class Rollout:
     def _prepare_reverse(self, steps: int) -> None:
         """Everything about the reverse pass that does not have to wait for the step after it."""
         self.physics.prepare_reverse(steps)
+        if self.felt:
+            self.felt.prepare_reverse(steps)
         a, last = self.actor, self.actor.slots + steps
         a.past.clear_adjoint()
         now = slice(a.slots - 1, last)

@@ -55,6 +55,7 @@ class Recipe:
     momentum: float = 0.85
     reset: float = 0.35  # share of environments that start afresh at every update; the others fly on
     adjoint_limit: float = 450.0  # times 1 / (environments * horizon)
+    influence: float | None = None  # of an environment on the gradient, times the median one's, at most
     decay: float = 0.0  # of the weights, times the rate
     critic: bool = True
     critic_features: int = 64  # random ones, besides the plain
@@ -102,6 +103,7 @@ THOROUGH = Recipe(
     decay=0.3,
     reset=0.3,
     adjoint_limit=2000.0,
+    influence=2.0,
     critic_features=192,
     width=48,
 )
@@ -188,7 +190,7 @@ def _tracking_contract(airframe: Airframe) -> Contract:
             Channel("acceleration_preview", 3 * len(previews)),
         ),
         integral=Integral(gain_per_s=0.7, error_limit_m=0.07, limit_m=1.0),
-        specific_force=SpecificForce(time_constant_s=0.1, trend_s=0.2, lead_s=0.22),
+        specific_force=SpecificForce(time_constant_s=0.1, trend_s=0.2, lead_s=0.22, quiet_m_s2=0.04),
         preview_s=previews,
         hover_action=airframe.hover_action,
         thrust_curve=airframe.thrust_curve,
