@@ -103,7 +103,6 @@ THOROUGH = Recipe(
     decay=0.3,
     reset=0.3,
     adjoint_limit=2000.0,
-    influence=2.0,
     critic_features=192,
     width=48,
 )
@@ -142,7 +141,7 @@ def crazyflie(airframe: Airframe) -> Task:
         paths=Paths(),
         lost_m=5.0,
         loss=Loss(position=1000.0, linear_m=0.03, attitude=40.0, velocity=2.0, rate=0.03, change=1.0),
-        recipe=replace(THOROUGH, reset=0.35),
+        recipe=replace(THOROUGH, reset=0.35, influence=2.0),
     )
 
 
