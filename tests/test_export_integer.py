@@ -187,7 +187,7 @@ def at_rest(policy: Policy) -> np.ndarray:
 
 @pytest.mark.parametrize("mirrors", [False, True])
 def test_rounding_errors_do_not_add_up_along_the_history(mirrors: bool) -> None:
-    """A change of all past actions alike is answered four times more closely than one of any kind."""
+    """A change of all past actions alike is answered five times more closely than one of any kind."""
     steady, any_kind = [], []
     for seed in range(5):
         policy = any_policy(paper_contract(), (16,), mirrors, seed)
@@ -196,7 +196,7 @@ def test_rounding_errors_do_not_add_up_along_the_history(mirrors: bool) -> None:
         steady.append(np.abs(found - meant).max())
         x = flown(policy)[:, :100] * np.float32(0.2)
         any_kind.append(np.abs(act(x) - policy.act(x)).max())
-    assert np.mean(steady) < 0.25 * np.mean(any_kind)
+    assert np.mean(steady) < 0.2 * np.mean(any_kind)
 
 
 def test_a_policy_at_rest_keeps_its_thrust() -> None:

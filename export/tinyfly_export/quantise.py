@@ -43,7 +43,7 @@ UNSATURATED = 0.999  # of an action
 IMAGINED = 2048  # observations
 ACTION, STATE = 0.2, 0.3  # how much actions and the state's inputs deviate
 ALIKE = 0.98  # correlation of an action with the one before
-STRANGE = (0.1, 0.2, 0.4)  # mean square of what inputs may do besides the usual, of its own
+STRANGE = (0.1, 0.4)  # mean square of what inputs may do besides the usual, of its own
 
 
 def quantise(policy: Policy, recorded: Array, weight_bits: int = 16) -> Integers:
@@ -52,16 +52,17 @@ def quantise(policy: Policy, recorded: Array, weight_bits: int = 16) -> Integers
     if recorded.ndim != 2 or len(recorded) != inputs or not recorded.size or not np.isfinite(recorded).all():
         raise UserError(f"recorded observations must be finite and ({inputs}, n)")
     largest = max(float(np.abs(recorded).max()) * MARGIN, 1.0)
-    fed = _inputs(policy, _imagined(policy.contract))
+    moments = [[_moments(x) for x in parts] for parts in _inputs(policy, _imagined(policy.contract))]
     at_rest = _at_rest(policy.contract)[:, None].astype(np.float32)
-    found: list[tuple[float, Integers]] = []
-    for strange in STRANGE:
-        spread = [[_spread(x, strange) for x in parts] for parts in fed]
+    meant = _before_tanh(policy.act_exact(at_rest))
+
+    def candidate(strange: float) -> Integers:
+        spread = [[_spread(m, strange) for m in parts] for parts in moments]
         rounded = _rounded(policy, largest, weight_bits, spread)
-        missing = _before_tanh(policy.act_exact(at_rest)) - _before_tanh(rounded.act(at_rest))
-        rounded = _rounded(policy, largest, weight_bits, spread, float(missing.mean()))
-        found.append((_largest_error(policy, rounded), rounded))
-    return min(found, key=lambda pair: pair[0])[1]
+        missing = meant - _before_tanh(rounded.act(at_rest))
+        return _rounded(policy, largest, weight_bits, spread, float(missing.mean()))
+
+    return min(map(candidate, STRANGE), key=lambda integers: _largest_error(policy, integers))
 
 
 def _largest_error(policy: Policy, integers: Integers) -> float:
@@ -113,13 +114,17 @@ def _inputs(policy: Policy, x: Array64) -> list[list[Array64]]:
     return [*fed, [sisters.reshape(-1, x.shape[1])]]
 
 
-def _spread(x: Array64, strange: float) -> Array64:
+def _moments(x: Array64) -> Array64:
+    """(inputs, inputs) mean products of (inputs, n)."""
+    return x @ x.T / x.shape[1]
+
+
+def _spread(moments: Array64, strange: float) -> Array64:
     """(inputs, inputs): row i, over its diagonal, says how later inputs make up for an error of input i."""
-    if not len(x):
-        return np.empty((0, 0))
-    moments = x @ x.T / x.shape[1]
-    moments += max(strange * np.trace(moments) / len(x), 1e-9) * np.eye(len(x))
-    return np.linalg.cholesky(np.linalg.inv(moments)).T
+    if not len(moments):
+        return moments
+    unusual = max(strange * np.trace(moments) / len(moments), 1e-9)
+    return np.linalg.cholesky(np.linalg.inv(moments + unusual * np.eye(len(moments)))).T
 
 
 def _before_tanh(action: Array) -> Array64:
