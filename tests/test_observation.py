@@ -178,28 +178,27 @@ def test_a_fresh_observer_and_one_reset_agree():
     np.testing.assert_array_equal(used.observe(99, sensed, np.zeros((15, 1), F)), fresh)
 
 
-def test_a_force_that_grows_steadily_is_seen_ahead_by_the_lead_less_the_lag():
-    """After all has settled y lags a ramp by its time constant, and z lags y by the trend."""
-    force, slope, dt = SpecificForce(time_constant_s=0.1, trend_s=0.2, lead_s=0.25), 2.0, 0.01
+def seen_of_a_ramp(force: SpecificForce, slope: float, seconds: float) -> float:
+    """Of a sideways force that grows by ``slope`` m/s^2 a second: what is seen of it at last."""
     contract = Contract((Channel("specific_force", 3),), history_length=0, specific_force=force)
     observer, sensed = Observer(contract, 1), np.zeros((13, 1), F)
     sensed[3] = 1  # level
-    for k in range(300):
-        sensed[7] = 0.5 * slope * (k * dt) ** 2  # velocity of a sideways force that grows by the slope
+    for k in range(round(seconds / 0.01) + 1):
+        sensed[7] = 0.5 * slope * (k * 0.01) ** 2  # velocity
         seen = observer.observe(10_000 * k, sensed, np.zeros((9, 1), F))[0, 0]
-    now = slope * 299 * dt
-    assert seen == pytest.approx(now + slope * (force.lead_s - force.time_constant_s), abs=slope * dt)
+    return seen
+
+
+def test_a_force_that_grows_steadily_is_seen_ahead_by_the_lead_less_the_lag():
+    """After all has settled y lags a ramp by its time constant, and z lags y by the trend."""
+    force, slope = SpecificForce(time_constant_s=0.1, trend_s=0.2, lead_s=0.25), 2.0
+    ahead_s = force.lead_s - force.time_constant_s
+    assert seen_of_a_ramp(force, slope, 2.99) == pytest.approx(slope * (2.99 + ahead_s), abs=0.01 * slope)
 
 
 @pytest.mark.parametrize(("slope", "seen"), [(1.0, 0.0), (2.0, 0.1), (-2.0, -0.1)])
 def test_a_trend_is_seen_by_what_it_is_more_than_the_quiet(slope, seen):
     """After all has settled the trend y - z of a ramp is its slope times trend_s: here .2 and .4 m/s^2."""
-    force, dt = SpecificForce(time_constant_s=0.1, trend_s=0.2, lead_s=0.1, quiet_m_s2=0.2), 0.01
-    contract = Contract((Channel("specific_force", 3),), history_length=0, specific_force=force)
-    observer, sensed = Observer(contract, 1), np.zeros((13, 1), F)
-    sensed[3] = 1  # level
-    for k in range(300):
-        sensed[7] = 0.5 * slope * (k * dt) ** 2
-        value = observer.observe(10_000 * k, sensed, np.zeros((9, 1), F))[0, 0]
-    lagging = slope * (299 * dt - force.time_constant_s)
-    assert value - lagging == pytest.approx(seen, abs=1.5 * abs(slope) * dt)
+    force = SpecificForce(time_constant_s=0.1, trend_s=0.2, lead_s=0.1, quiet_m_s2=0.2)
+    lagging = slope * (2.99 - force.time_constant_s)
+    assert seen_of_a_ramp(force, slope, 2.99) - lagging == pytest.approx(seen, abs=0.015 * abs(slope))

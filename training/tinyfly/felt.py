@@ -34,13 +34,12 @@ class Felt:
         lead = settings.lead_s / settings.trend_s
         self.state: Array = np.zeros((steps + 1, ROWS, n), dtype)
         self.noise: Array = np.zeros((steps, 3, n), dtype)  # of every step, in m/s^2 times DT
-        self._gain, self._fade = (
-            three(FORCE_UNIT / settings.time_constant_s),
-            three(DT / settings.time_constant_s),
-        )
+        self._gain = three(FORCE_UNIT / settings.time_constant_s)
+        self._fade = three(DT / settings.time_constant_s)
         self._lead, self._keep = three(lead), three(1 - DT / settings.trend_s)
-        self._quiet: Array = three(FORCE_UNIT * lead * settings.quiet_m_s2)
-        self._loud: Array = np.zeros((steps + 1, 3, n), dtype)  # 1 where the lead is seen
+        quiet = FORCE_UNIT * lead * settings.quiet_m_s2
+        self._quiet, self._minus_quiet = three(quiet), three(-quiet)
+        self._loud: Array = np.zeros((steps, 3, n), dtype)  # 1 where the lead is seen
         self._force_adjoint, self._lead_adjoint = adjoint[:3], adjoint[3:]
         self._change, self._three, self._back = three(0), three(0), three(0)
         self._views = [
@@ -64,16 +63,15 @@ class Felt:
         multiply(lead, self._keep, out=lead_after)
         multiply(change, self._lead, out=change)
         add(lead_after, change, out=lead_after)
-        maximum(lead_after, -self._quiet, out=three)
+        maximum(lead_after, self._minus_quiet, out=three)
         minimum(three, self._quiet, out=three)
         subtract(lead_after, three, out=three)
         add(felt_after, three, out=seen)
 
     def prepare_reverse(self, steps: int) -> None:
         """What the reverse pass needs of every step."""
-        np.greater_equal(
-            np.abs(self.state[: steps + 1, 3:]), self._quiet, out=self._loud[: steps + 1], casting="unsafe"
-        )
+        lead = np.abs(self.state[:steps, 3:])
+        np.greater_equal(lead, self._quiet, out=self._loud[:steps], casting="unsafe")
 
     def reverse(self) -> Array:
         """One step back; the adjoint (3, n) of the force that acted in it, until the next call."""

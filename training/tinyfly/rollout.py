@@ -23,6 +23,7 @@ from tinyfly.felt import ROWS as FELT_ROWS
 from tinyfly.felt import Felt
 from tinyfly.history import History
 from tinyfly.physics import POSITION, RATE, ROWS, VELOCITY, Adjoint, Physics
+from tinyfly.statistics import upper_median
 from tinyfly.task import Task
 
 Array = NDArray[np.floating]
@@ -220,10 +221,9 @@ class Rollout:
         """
         last = self.actor.adjoint[-1][:steps]
         size = np.sqrt(np.einsum("tin,tin->n", last, last))
-        median = np.partition(size, self.n // 2)[self.n // 2]
-        share = minimum(1, most * median / maximum(size, np.finfo(self.dtype).tiny))
+        share = minimum(1, most * upper_median(size) / maximum(size, np.finfo(self.dtype).tiny))
         for adjoint in self.actor.adjoint:
-            adjoint[:steps] *= share.astype(self.dtype)
+            adjoint[:steps] *= share
 
     def drop_diverged(self, steps: int) -> int:
         """Replace environments that left the world, forwards, by a copy of one that did not; how many."""

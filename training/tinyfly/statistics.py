@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 RESAMPLES = 2000
 _Z = 1.959964  # 95 % of a normal distribution
@@ -68,6 +68,12 @@ def paired(a: ArrayLike, b: ArrayLike, seed: int = 0) -> Paired:
     flips = rng.integers(0, 2, (RESAMPLES, len(d)), dtype=np.int8) * 2 - 1
     larger = np.abs(flips @ d / len(d)) >= observed * (1 - 1e-12)
     return Paired(mean(d, seed), float((1 + larger.sum()) / (1 + RESAMPLES)))
+
+
+def upper_median(values: NDArray[np.floating]) -> float:
+    """The median of (n,), of an even number the larger of the two: np.median costs an import of 15 ms."""
+    middle = len(values) // 2
+    return float(np.partition(values, middle)[middle])
 
 
 def worst_first(items: Iterable[T], badness: Callable[[T], float]) -> list[T]:
