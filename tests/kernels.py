@@ -11,7 +11,8 @@ import numpy as np
 from tinyfly.modal import ModalNetwork
 from tinyfly.network import Layer
 from tinyfly_export.c import CORE
-from tinyfly_export.float_c import layer_image, padded
+from tinyfly_export.c_source import padded
+from tinyfly_export.float_c import layer_image
 from tinyfly_export.native import FLAGS, Array, compile_library, pointer
 
 SOURCES = [CORE / name for name in ("tf_network.c", "tf_modal.c", "tf_kernel.c", "tf_tanh.c")]

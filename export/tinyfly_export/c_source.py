@@ -12,8 +12,14 @@ from numpy.typing import NDArray
 from tinyfly.errors import UserError
 
 Array = NDArray[np.float32]
+PAD_ROWS = 4  # the kernels take a layer's rows by so many
 _TRAILING_ZEROS = re.compile(r"\.?0*p")
 _PLAIN = re.compile(r"[A-Za-z0-9 _.,:+=()-]")
+
+
+def padded(rows: int) -> int:
+    """Rows of a layer as stored."""
+    return -(-rows // PAD_ROWS) * PAD_ROWS
 
 
 def number(x: float) -> str:

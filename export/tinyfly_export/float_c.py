@@ -13,9 +13,10 @@ from tinyfly.network import Layer, act_exact
 from tinyfly.policy import Policy
 from tinyfly_export import c_source as c
 from tinyfly_export.arithmetic import Kernel, contract_numbers, old_inputs
+from tinyfly_export.c_source import PAD_ROWS, padded
 
 Array = NDArray[np.float32]
-BLOCK_ROWS, PAD_ROWS = 16, 4  # tf_layer.h: rows come in blocks of 16, then of 4
+BLOCK_ROWS = 16  # tf_layer.h: rows come in blocks of so many, then of `c_source.PAD_ROWS`
 
 
 def float_kernel(policy: Policy) -> Kernel:
@@ -62,11 +63,6 @@ def layer_image(layer: Layer) -> Array:
     whole = rows - rows % BLOCK_ROWS
     starts = [*range(0, whole, BLOCK_ROWS), *range(whole, rows, PAD_ROWS), rows]
     return np.concatenate([bias, *(weight[a:b].T.ravel() for a, b in itertools.pairwise(starts))])
-
-
-def padded(rows: int) -> int:
-    """Rows rounded up to a whole block of four."""
-    return -(-rows // PAD_ROWS) * PAD_ROWS
 
 
 def _kernel(

@@ -20,7 +20,8 @@ from tinyfly.network import Layer
 from tinyfly_export import c_source as c
 from tinyfly_export.amalgam import Amalgam
 from tinyfly_export.c import write_together
-from tinyfly_export.float_c import layer_image, padded
+from tinyfly_export.c_source import padded
+from tinyfly_export.float_c import layer_image
 from tinyfly_export.native import compile_library, pointer
 
 Array = NDArray[np.float32]

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from tinyfly.contract import Contract
 from tinyfly_export import c_source as c
 from tinyfly_export.arithmetic import old_inputs
+from tinyfly_export.c_source import PAD_ROWS, padded
 from tinyfly_export.integer import IntegerLayer, Integers, ModalIntegers, WholeIntegers
 
-BLOCK_ROWS = 4
 CONSTANTS = "tf_policy_constants"  # the struct of the arrays below
 _ALIGNED = "#if defined(__GNUC__)\n__attribute__((aligned(4)))\n#endif\n"
 
@@ -114,11 +114,6 @@ def _modal_source(
     )
 
 
-def padded(rows: int) -> int:
-    """Rows rounded up to a whole block."""
-    return -(-rows // BLOCK_ROWS) * BLOCK_ROWS
-
-
 def layer_arrays(layer: IntegerLayer) -> dict[str, NDArray[np.integer]]:
     """Bias, scale and weights as tf_kernel_i16.h lays them out: blocks of four rows, groups of inputs."""
     wide = layer.scale is None
@@ -127,7 +122,7 @@ def layer_arrays(layer: IntegerLayer) -> dict[str, NDArray[np.integer]]:
     rows, columns = padded(outputs), -(-max(inputs, 1) // group) * group
     weight = np.zeros((rows, columns), layer.weight.dtype)
     weight[:outputs, :inputs] = layer.weight
-    blocks = weight.reshape(-1, BLOCK_ROWS, columns // group, group)[..., order].transpose(0, 2, 1, 3)
+    blocks = weight.reshape(-1, PAD_ROWS, columns // group, group)[..., order].transpose(0, 2, 1, 3)
     arrays: dict[str, NDArray[np.integer]] = {"bias": np.pad(layer.bias, (0, rows - outputs))}
     if layer.scale is not None:
         arrays["scale"] = np.pad(layer.scale, (0, rows - outputs))

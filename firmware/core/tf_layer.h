@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#ifdef __FAST_MATH__
+#if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__)
 #error "tinyfly's bits need IEEE arithmetic: compile without -ffast-math and with -ffp-contract=off"
 #endif
 

@@ -2,10 +2,6 @@
 
 #include "tf_kernel.h"
 
-#ifdef __clang__
-#pragma STDC FP_CONTRACT OFF
-#endif
-
 /* Four sisters -> their modes; twice, and they are four times themselves. In this order of additions. */
 static inline void fold(float a, float b, float c, float d, float *thrust, float *pitch, float *roll, float *yaw)
 {

@@ -45,16 +45,16 @@ static void fold_history(const tf_modal_i16_t *net, uint32_t first, uint32_t slo
 {
     const tf_layer_i16_t *part = net->hidden[0];
     const int16_t *motors = net->scratch;
-    int16_t *mode = net->modes + first;
+    int16_t *mode = net->modes;
 
     tf_quantise_i16(history, 4u * slots, net->input_bits + 2u, net->scratch);
-    for (const int16_t *end = motors + 4u * slots; motors != end; motors += 4, mode++) {
+    for (uint32_t slot = first; slot < first + slots; slot++, motors += 4) {
         int32_t four[TF_MODES];
         int16_t *x = mode;
 
         fold(motors[0], motors[1], motors[3], motors[2], four);
         for (uint32_t k = 0; k < TF_MODES; k++) {
-            *x = quarter(four[k]);
+            x[slot] = quarter(four[k]);
             x += part[k].inputs;
         }
     }
@@ -64,12 +64,12 @@ static void fold_history(const tf_modal_i16_t *net, uint32_t first, uint32_t slo
 static void sort_state(const tf_modal_i16_t *net, const float *state)
 {
     const uint16_t *from = net->state;
-    int16_t *mode = net->modes + net->slots;
+    int16_t *mode = net->modes;
 
     tf_quantise_i16(state, net->inputs - 4u * net->slots, net->input_bits, net->scratch);
     for (uint32_t k = 0; k < TF_MODES; k++) {
         for (uint32_t i = 0; i < net->states[k]; i++)
-            mode[i] = net->scratch[*from++];
+            mode[net->slots + i] = net->scratch[*from++];
         mode += net->hidden[0][k].inputs;
     }
 }
@@ -93,7 +93,7 @@ void tf_modal_i16_prepare(const tf_modal_i16_t *net, const float *history, uint3
 static void finish_first(const tf_modal_i16_t *net, const int32_t *partial, uint32_t n_old, const float *rest)
 {
     const uint32_t old = n_old / 4u;
-    const int16_t *x = net->modes + old;
+    const int16_t *x = net->modes;
     int32_t *sum = net->sum;
 
     fold_history(net, old, net->slots - old, rest);
@@ -101,7 +101,7 @@ static void finish_first(const tf_modal_i16_t *net, const int32_t *partial, uint
     for (uint32_t k = 0; k < TF_MODES; k++) {
         const tf_layer_i16_t *part = &net->hidden[0][k];
 
-        tf_accumulate_i16(part, old, part->inputs - old, partial, x, sum);
+        tf_accumulate_i16(part, old, part->inputs - old, partial, x + old, sum);
         tf_scale_i16(part, sum);
         x += part->inputs;
         partial += part->rows;

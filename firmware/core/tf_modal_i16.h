@@ -24,8 +24,8 @@ typedef struct {
     int16_t *scratch;                         /* room for all inputs, or the widest layer; both aligned to four bytes */
 } tf_modal_i16_t;
 
-/* The three calls of tf_network_i16.h. n_old: whole slots, and fours of them; partial: a sum for every row of the first
- * layer's modes. */
+/* The three calls of tf_network_i16.h, which share `modes` and `scratch`: never one inside another. n_old: whole slots,
+ * and fours of them; partial: a sum for every row of the first layer's modes. */
 void tf_modal_i16_step(const tf_modal_i16_t *net, const float *input, float action[4]);
 void tf_modal_i16_prepare(const tf_modal_i16_t *net, const float *history, uint32_t n_old, int32_t *partial);
 void tf_modal_i16_finish(const tf_modal_i16_t *net, const int32_t *partial, uint32_t n_old, const float *rest,
