@@ -5,11 +5,12 @@ import subprocess
 from dataclasses import replace
 
 import pytest
-from policies import random_policy
+from policies import any_policy, random_policy
 
 from tinyfly.airframe import Airframe
 from tinyfly.contract import paper_contract
 from tinyfly.errors import UserError
+from tinyfly_export.kernels import KERNELS, flash_bytes, kernel
 from tinyfly_hil import build as module
 from tinyfly_hil import crazyflie
 from tinyfly_hil.build import build, occupied
@@ -66,10 +67,25 @@ def test_an_unknown_kernel_is_refused_with_the_known_ones(path):
 
 
 @pytest.mark.parametrize(
-    ("widths", "kernel"), [((16,), "float32"), ((64, 64), "int16"), ((128, 128), "int8")]
+    ("mirrors", "widths", "kernel"),
+    [
+        (False, (16,), "float32"),
+        (False, (64, 64), "int16"),
+        (False, (128, 128), "int8"),
+        (True, (96, 96), "float32"),
+        (True, (176, 176), "int16"),
+        (True, (256, 256), "int8"),
+    ],
 )
-def test_a_crazyflie_flies_the_most_exact_arithmetic_that_fits(widths, kernel):
-    assert crazyflie.kernel_that_fits(random_policy(paper_contract(), widths)) == kernel
+def test_a_crazyflie_flies_the_most_exact_arithmetic_that_fits(mirrors, widths, kernel):
+    assert crazyflie.kernel_that_fits(any_policy(paper_contract(), widths, mirrors)) == kernel
+
+
+@pytest.mark.parametrize("mirrors", [False, True])
+@pytest.mark.parametrize("name", KERNELS)
+def test_what_constants_take_is_known_before_their_values(mirrors, name):
+    policy = any_policy(paper_contract(), (20, 12), mirrors)
+    assert flash_bytes(policy, name) == len(kernel(policy, name).constants)
 
 
 def test_a_policy_for_motors_that_turn_the_other_way_stays_off_a_crazyflie(tmp_path):

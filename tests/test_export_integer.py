@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from tinyfly.network import Layer
 from tinyfly.policy import Policy
 from tinyfly_export.integer import ModalIntegers, tanh_integer
 from tinyfly_export.integer_c import TANH_HEADER, bundle, export_integer, tanh_header
+from tinyfly_export.kernels import kernel
 from tinyfly_export.proof import plausible
 from tinyfly_export.quantise import quantise
 
@@ -77,6 +79,27 @@ def test_weights_that_no_scale_holds_are_refused_by_layer() -> None:
     for weight_bits in (16, 8):
         with pytest.raises(UserError, match=f"int{weight_bits}: layer 1 saturates"):
             quantise(policy, flown(policy), weight_bits)
+
+
+def test_inputs_too_large_for_sixteen_bits_are_refused() -> None:
+    policy = random_policy(ODD, (8,))
+    with pytest.raises(UserError, match="inputs of up to 1e\\+05 are too large for int16"):
+        quantise(policy, np.full((policy.contract.size, 1), 1e5, np.float32))
+
+
+@pytest.mark.parametrize("name", ["int16", "int8"])
+def test_firmware_does_not_fly_integers_that_are_far_from_the_policy(name: str) -> None:
+    policy = symmetric_policy(paper_contract(), (64, 64))
+    steep = tuple(Layer(layer.weight * np.float32(12), layer.bias) for layer in policy.layers)
+    with pytest.raises(UserError, match=f"{name}: in its integers the action differs by up to"):
+        kernel(Policy.create(policy.contract, steep, policy.airframe, policy.provenance), name)
+
+
+def test_an_approximation_that_hardly_any_golden_vector_is_fit_for_is_not_proven(policy: Policy) -> None:
+    history, *others = policy.contract.channels
+    tiny = replace(policy.contract, channels=(replace(history, scale=0.01), *others))
+    with pytest.raises(UserError, match=r"cannot be proven: .* scale the action history"):
+        export_integer(random_policy(tiny), flown(policy))
 
 
 def test_recorded_flights_of_another_contract_are_refused(policy: Policy) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -31,6 +32,12 @@ def test_a_saved_policy_comes_back_bit_for_bit(policy, saved):
         assert a.weight.tobytes() == b.weight.tobytes()
         assert a.bias.tobytes() == b.bias.tobytes()
     assert again.golden_action.tobytes() == policy.golden_action.tobytes()
+
+
+def test_a_file_whose_last_bits_are_not_ours_is_refused(policy, tmp_path):
+    other = replace(policy, golden_action=np.nextafter(policy.golden_action, np.float32(2)))
+    with pytest.raises(UserError, match=r"made by another version of tinyfly, .*: train it again"):
+        Policy.load(other.save(tmp_path / "old.policy"))
 
 
 def test_saving_twice_gives_the_same_bytes(policy, saved, tmp_path):

@@ -20,6 +20,7 @@ from tinyfly.policy import Policy
 
 Array = NDArray[np.float32]
 PLAUSIBLE, HISTORY_MAX = 10.0, 4.0
+ENOUGH = 32  # vectors that a bound is held on
 Runtime = Callable[[Array], Array]  # (inputs, n) -> (4, n)
 
 
@@ -49,6 +50,11 @@ def prove(policy: Policy, format_name: str, runtime: str, run: Runtime, bound: f
     action = run(policy.golden_observation)
     error = np.abs(action.astype(np.float64) - policy.golden_action).max(axis=0)
     compared = np.ones_like(plausible(policy)) if bound == 0 else plausible(policy)
+    if compared.sum() < ENOUGH:
+        raise UserError(
+            f"{format_name} cannot be proven: {compared.sum()} of {compared.size} golden vectors are like a "
+            f"flight's where {ENOUGH} are needed; scale the action history by about 1 in the contract"
+        )
     others = error[~compared]
     beyond = float(others.max()) if others.size else 0.0
     proof = Proof(

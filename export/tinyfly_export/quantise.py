@@ -6,9 +6,9 @@ are w / s with an s for every row: its largest weight is 127, unless a sum would
 
 Weights are rounded one input after another, and what a rounding leaves over goes to the inputs that come
 after, as far as they usually tell the same (GPTQ: Frantar et al., 2022): neighbours in the action history do.
-What is usual is imagined, not flown, so that every machine rounds alike; how far to rely on it (`STRANGE`) is
-what leaves the smallest error on the golden vectors, whose past actions are anything but usual. Of an error
-that is left, what shows at rest is a wrong thrust: it goes into the last bias.
+What is usual is imagined, not flown, so that machines whose flights differ round alike; how far to rely on it
+(`STRANGE`) is what leaves the smallest error on the golden vectors, whose past actions are anything but
+usual. Of an error that is left, what shows at rest is a wrong thrust: it goes into the last bias.
 """
 
 from __future__ import annotations
@@ -65,8 +65,24 @@ def quantise(policy: Policy, recorded: Array, weight_bits: int = 16) -> Integers
     return min(map(candidate, STRANGE), key=lambda integers: _largest_error(policy, integers))
 
 
+def blank(policy: Policy, weight_bits: int) -> Integers:
+    """Integers of the policy's shape, all of them 0."""
+
+    def zeros(layer: Layer) -> IntegerLayer:
+        bias = np.zeros(layer.bias.shape, np.int32)
+        if weight_bits == 16:
+            return IntegerLayer(np.zeros(layer.weight.shape, np.int16), bias, 0)
+        return IntegerLayer(np.zeros(layer.weight.shape, np.int8), bias, 0, bias)
+
+    modal = policy.modal
+    if modal is None:
+        return WholeIntegers(0, tuple(map(zeros, policy.layers)))
+    hidden = tuple(tuple(map(zeros, parts)) for parts in modal.hidden)
+    return ModalIntegers(0, modal.slots, modal.state, hidden, zeros(modal.last))
+
+
 def _largest_error(policy: Policy, integers: Integers) -> float:
-    """Of an action, on the golden vectors that count: the same on every machine."""
+    """Of an action, on the golden vectors that count, which are the same on every machine."""
     error = np.abs(integers.act(policy.golden_observation) - policy.golden_action)
     return float(error[:, plausible(policy)].max())
 
@@ -154,7 +170,10 @@ def _rounded(
 
 
 def _bits(largest: float) -> int:
-    return int(np.floor(np.log2((LARGEST + 1) / largest)))
+    bits = int(np.floor(np.log2((LARGEST + 1) / largest)))
+    if bits < 0:
+        raise UserError(f"inputs of up to {largest / MARGIN:.3g} are too large for int16: use float32")
+    return bits
 
 
 def _biased(layer: Layer, by: float) -> Layer:

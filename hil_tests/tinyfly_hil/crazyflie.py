@@ -33,17 +33,11 @@ CODE_BYTES = 11 << 10  # of the app without its network's constants and golden v
 
 def kernel_that_fits(policy: Policy) -> str:
     """The most exact arithmetic whose constants leave room for the code; UserError when none does."""
-    from tinyfly_export.float_c import float_kernel
+    from tinyfly_export.kernels import KERNELS, flash_bytes
 
-    golden = GOLDEN * 4 * (policy.contract.size + 4)
-    rows = 8 * sum(layer.bias.size for layer in policy.layers)
-    sizes = {
-        "float32": len(float_kernel(policy).constants),
-        "int16": rows + 2 * policy.multiply_adds,
-        "int8": rows + policy.multiply_adds,
-    }
-    for name, size in sizes.items():
-        if CODE_BYTES + golden + size <= BUDGET_BYTES:
+    room = BUDGET_BYTES - CODE_BYTES - GOLDEN * 4 * (policy.contract.size + 4)
+    for name in KERNELS:
+        if flash_bytes(policy, name) <= room:
             return name
     raise UserError(
         f"{policy.multiply_adds} weights do not fit in the {BUDGET_BYTES >> 10} KiB beside the Crazyflie's "

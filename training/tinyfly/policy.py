@@ -179,7 +179,12 @@ def _parse(path: Path, data: bytes) -> Policy:
     shapes = (contract.size, GOLDEN_VECTORS), (4, GOLDEN_VECTORS)
     if any(g.shape != s or g.dtype != np.float32 for g, s in zip(golden, shapes, strict=True)):
         raise UserError(f"{path}: the golden vectors do not have shapes {shapes}")
-    return Policy(contract, layers, airframe, provenance, *golden)
+    policy = Policy(contract, layers, airframe, provenance, *golden)
+    if policy.act_exact(golden[0]).tobytes() != golden[1].tobytes():
+        raise UserError(
+            f"{path} was made by another version of tinyfly, whose last bits are others: train it again"
+        )
+    return policy
 
 
 def _check_network(contract: Contract, layers: tuple[Layer, ...]) -> None:
