@@ -121,7 +121,12 @@ def paper(airframe: Airframe, budget_s: float | None = None) -> Task:
     recipe = Recipe(updates=round(84 * budget_s), environments=40, initial_size=2.0)
     if budget_s < 0.75:
         recipe = replace(
-            recipe, updates=round(104 * budget_s), environments=24, horizon=(20, 38), adjoint_limit=300.0
+            recipe,
+            updates=round(94 * budget_s),
+            environments=24,
+            horizon=(20, 38),
+            adjoint_limit=300.0,
+            decay=0.1,
         )
     contract = _scaled(paper_contract(hover_action=airframe.hover_action, thrust_curve=airframe.thrust_curve))
     loss = Loss(position=100.0, linear_m=0.1, attitude=2.0, velocity=0.5)
