@@ -43,7 +43,7 @@ UNSATURATED = 0.999  # of an action
 IMAGINED = 2048  # observations
 ACTION, STATE = 0.2, 0.3  # how much actions and the state's inputs deviate
 ALIKE = 0.98  # correlation of an action with the one before
-STRANGE = (0.1, 0.4)  # mean square of what inputs may do besides the usual, of its own
+STRANGE = (0.03, 0.1, 0.3)  # mean square of what inputs may do besides the usual, of its own
 
 
 def quantise(policy: Policy, recorded: Array, weight_bits: int = 16) -> Integers:

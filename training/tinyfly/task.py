@@ -142,11 +142,13 @@ def crazyflie(airframe: Airframe) -> Task:
         starts=((0.75, Start()), (0.25, WILD)),
         noise=Noise(tilt_bias_rad=0.005, velocity_bias_m_s=0.005, rate_bias_rad_s=0.01),
         wind=Wind(gust=0.03),
-        latency_s=0.026,
+        latency_s=0.03,
         paths=Paths(),
         lost_m=5.0,
-        loss=Loss(position=1000.0, linear_m=0.03, attitude=40.0, velocity=2.0, rate=0.03, change=1.0),
-        recipe=replace(THOROUGH, reset=0.35, influence=2.0),
+        loss=Loss(position=1000.0, linear_m=0.03, attitude=40.0, velocity=2.0, rate=0.04, change=1.0),
+        recipe=replace(
+            THOROUGH, rate_end=0.002, decay=0.25, reset=0.35, adjoint_limit=3000.0, influence=2.0
+        ),
     )
 
 
