@@ -8,7 +8,8 @@ Weights are rounded one input after another, and what a rounding leaves over goe
 after, as far as they usually tell the same (GPTQ: Frantar et al., 2022): neighbours in the action history do.
 What is usual is imagined, not flown, so that machines whose flights differ round alike; how far to rely on it
 (`STRANGE`) is what leaves the smallest error on the golden vectors, whose past actions are anything but
-usual. Of an error that is left, what shows at rest is a wrong thrust: it goes into the last bias.
+usual, and where all past actions differ alike. Of an error that is left, what shows at rest is a wrong
+thrust: it goes into the last bias.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ UNSATURATED = 0.999  # of an action
 IMAGINED = 2048  # observations
 ACTION, STATE = 0.2, 0.3  # how much actions and the state's inputs deviate
 ALIKE = 0.98  # correlation of an action with the one before
-STRANGE = (0.03, 0.1, 0.3)  # mean square of what inputs may do besides the usual, of its own
+STRANGE = (0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5)  # mean square of the unusual over the usual's
+STEADY = 5.0  # what an error counts that lasts as long as past actions differ alike
 
 
 def quantise(policy: Policy, recorded: Array, weight_bits: int = 16) -> Integers:
@@ -53,7 +55,7 @@ def quantise(policy: Policy, recorded: Array, weight_bits: int = 16) -> Integers
         raise UserError(f"recorded observations must be finite and ({inputs}, n)")
     largest = max(float(np.abs(recorded).max()) * MARGIN, 1.0)
     moments = [[_moments(x) for x in parts] for parts in _inputs(policy, _imagined(policy.contract))]
-    at_rest = _at_rest(policy.contract)[:, None].astype(np.float32)
+    at_rest = _at_rest(policy.contract)[:, :1].astype(np.float32)
     meant = _before_tanh(policy.act_exact(at_rest))
 
     def candidate(strange: float) -> Integers:
@@ -62,7 +64,7 @@ def quantise(policy: Policy, recorded: Array, weight_bits: int = 16) -> Integers
         missing = meant - _before_tanh(rounded.act(at_rest))
         return _rounded(policy, largest, weight_bits, spread, float(missing.mean()))
 
-    return min(map(candidate, STRANGE), key=lambda integers: _largest_error(policy, integers))
+    return min(map(candidate, STRANGE), key=lambda integers: _badness(policy, integers))
 
 
 def blank(policy: Policy, weight_bits: int) -> Integers:
@@ -81,28 +83,30 @@ def blank(policy: Policy, weight_bits: int) -> Integers:
     return ModalIntegers(0, modal.slots, modal.state, hidden, zeros(modal.last))
 
 
-def _largest_error(policy: Policy, integers: Integers) -> float:
-    """Of an action, on the golden vectors that count, which are the same on every machine."""
+def _badness(policy: Policy, integers: Integers) -> float:
+    """The largest error of an action on the golden vectors that count, and of its changes at rest."""
     error = np.abs(integers.act(policy.golden_observation) - policy.golden_action)
-    return float(error[:, plausible(policy)].max())
+    steady = _at_rest(policy.contract).astype(np.float32)
+    found, meant = (np.diff(act(steady), axis=1) for act in (integers.act, policy.act_exact))
+    return float(error[:, plausible(policy)].max() + STEADY * np.abs(found - meant).max())
 
 
 def _at_rest(contract: Contract) -> Array64:
-    """(inputs,) hovering in its place."""
-    x = np.zeros(contract.size)
+    """(inputs, 3) hovering in its place; past actions are hover's, or all of them more, or less."""
+    x = np.zeros((contract.size, 3))
     for channel in contract.channels:
         rows = contract.slices()[channel.name]
         if channel.name == "action_history":
-            x[rows] = channel.scale * contract.hover_action
+            x[rows] = channel.scale * (contract.hover_action + ACTION * np.array([0, 1, -1]))
         elif channel.name == "rotation":
-            x[rows] = channel.scale * np.eye(3).ravel()
+            x[rows] = channel.scale * np.eye(3).reshape(9, 1)
     return x
 
 
 def _imagined(contract: Contract) -> Array64:
     """(inputs, IMAGINED) around there: actions that change slowly, a state that does anything."""
     rng = np.random.default_rng(0)
-    x = _at_rest(contract)[:, None] + STATE * rng.standard_normal((contract.size, IMAGINED))
+    x = _at_rest(contract)[:, :1] + STATE * rng.standard_normal((contract.size, IMAGINED))
     slots = contract.history_length
     if slots:
         scale, fresh = contract.channels[0].scale, rng.standard_normal((slots, 4, IMAGINED))

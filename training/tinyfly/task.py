@@ -146,9 +146,7 @@ def crazyflie(airframe: Airframe) -> Task:
         paths=Paths(),
         lost_m=5.0,
         loss=Loss(position=1000.0, linear_m=0.03, attitude=40.0, velocity=2.0, rate=0.04, change=1.0),
-        recipe=replace(
-            THOROUGH, rate_end=0.002, decay=0.25, reset=0.35, adjoint_limit=3000.0, influence=2.0
-        ),
+        recipe=replace(THOROUGH, rate_end=0.002, decay=0.25, reset=0.35, adjoint_limit=3000.0, influence=2.0),
     )
 
 
