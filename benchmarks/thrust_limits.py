@@ -70,13 +70,17 @@ def _climb(case: Case, dt_s: float) -> Array:
     wind = Push(Wind(), vehicle, n, dt_s, case.rng).now  # the first that a flight draws
     push = np.zeros_like(wind)
     push[UP] = wind[UP] - _not_upwards(vehicle, wind)
-    state, full = case.start.astype(np.float32), np.ones((4, n), np.float32)
+    state, mass, full = (
+        case.start.astype(np.float32),
+        case.mass.astype(np.float32),
+        np.ones((4, n), np.float32),
+    )
     dynamics = Dynamics(vehicle, n, dt_s)
     latency = Latency(LATENCY_MS / 1000 / dt_s, n, first=float(state[ROTOR_SPEED].mean()))
     height, climbing = state[POSITION][UP], state[VELOCITY][UP]
     errors, back = np.empty((steps, n), np.float32), np.zeros(n, bool)
     for k in range(steps):
-        dynamics.step(state, latency.delay(full), push, case.mass.astype(np.float32))
+        dynamics.step(state, latency.delay(full), push, mass)
         back |= (height >= 0) & (climbing > 0)
         errors[k] = np.where(back, 0, np.maximum(-height, 0))
     return errors
