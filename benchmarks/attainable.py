@@ -19,19 +19,20 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from quality import steady_wind
 from torch import Tensor
 
 from tinyfly.airframe import GRAVITY_M_S2, Airframe
-from tinyfly.disturbance import Push, Wind
-from tinyfly.evaluate import SCENARIOS, Case, Outcome, draw, judge
+from tinyfly.episodes import DT
+from tinyfly.evaluate import SCENARIOS, UPRIGHT_AFTER_S, Case, Outcome, draw, judge
 from tinyfly.flight import Conditions, Controller
 from tinyfly.policy import Policy
 from tinyfly.state import ROTOR_SPEED
+from tinyfly_export.recorded import Recorder
 
 Array = NDArray[np.floating]
 
 SEED = 7  # evaluation's; the tables fly others
-DT = 0.01
 LATENCY_STEPS = {"recovery": 1, "thrown": 2}
 SECONDS = {"recovery": 3.0, "thrown": 1.7}  # of commands that are improved
 RATES = (0.008, 0.0005)  # of a command, in full speeds an iteration, first and last
@@ -67,8 +68,9 @@ def saved(
     lost = np.flatnonzero(~won)
     if not len(lost):
         return 1.0, 1.0
-    actions = np.stack(recorder.actions)[: round(SECONDS[name] / DT) - LATENCY_STEPS[name]]
-    better = improve(Model(case(), lost), actions[..., lost], name, iterations)
+    seen = recorder.observations[: round(SECONDS[name] / DT) - LATENCY_STEPS[name]]
+    actions = np.stack([policy.act(x)[:, lost] for x in seen])
+    better = improve(Model(case(), lost), actions, name, iterations)
     won_then = _won(_fly(case(), Replay(policy, better, lost), name))
     return float(won.mean()), float((won | won_then).mean())
 
@@ -81,18 +83,6 @@ def _fly(case: Case, controller: Controller, name: str) -> Outcome:
 
 def _won(outcome: Outcome) -> NDArray[np.bool_]:
     return outcome.recovered if outcome.scenario == "recovery" else outcome.survived
-
-
-class Recorder:
-    """A policy whose actions are kept."""
-
-    def __init__(self, policy: Policy) -> None:
-        self.contract, self.policy = policy.contract, policy
-        self.actions: list[NDArray[np.float32]] = []
-
-    def act(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
-        self.actions.append(self.policy.act(observation).copy())
-        return self.actions[-1]
 
 
 class Replay:
@@ -114,8 +104,7 @@ class Model:
 
     def __init__(self, case: Case, columns: NDArray[np.intp]) -> None:
         a = self.airframe = case.vehicle
-        wind = Push(Wind(), a, case.start.shape[1], DT, case.rng).now  # the first that a flight draws
-        self.push = torch.tensor(wind[:, columns].astype(np.float64))
+        self.push = torch.tensor(steady_wind(case)[:, columns].astype(np.float64))
         self.start = torch.tensor(case.start[:, columns].astype(np.float64))
         self.rotor = float(case.start[ROTOR_SPEED].mean())
         self.mass = torch.tensor(a.mass_kg * case.mass[0, columns])
@@ -212,7 +201,12 @@ def _thrown(states: Tensor) -> Tensor:
     away = (torch.relu(states[:, :3].norm(dim=1) - 1.9) ** 2).sum(0)
     fast = (torch.relu(states[-1, 7:10].abs() - 0.5) ** 2).sum(0) / 2
     turning = (torch.relu(states[-1, 10:13].abs() - 2) ** 2).sum(0) / 50
-    return away + fast + turning + 0.3 * (torch.relu(0.4 - _upright(states)[149:]) ** 2).sum(0)
+    return (
+        away
+        + fast
+        + turning
+        + 0.3 * (torch.relu(0.4 - _upright(states)[round(UPRIGHT_AFTER_S / DT) - 1 :]) ** 2).sum(0)
+    )
 
 
 COSTS: dict[str, Callable[[Tensor], Tensor]] = {"recovery": _recovery, "thrown": _thrown}

@@ -7,11 +7,13 @@ import time
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tinyfly import columns, trainer
 from tinyfly.airframe import Airframe
 from tinyfly.contract import paper_contract
-from tinyfly.evaluate import fly_scenario
+from tinyfly.disturbance import Wind
+from tinyfly.evaluate import Case, fly_scenario
 from tinyfly.policy import Policy
 from tinyfly.task import Task
 
@@ -88,6 +90,11 @@ def crazyflie_row(policy, airframe: str, episodes: int = 100) -> Row:
         o = fly_scenario(policy, vehicle, f"figure-eight {period} s", episodes=10, latency_ms=10).row()
         row[f"eight {period} s mm"] = 1e3 * o["rmse_m"]
     return row
+
+
+def steady_wind(case: Case) -> NDArray[np.float32]:
+    """(6, n) of a case's flight, as `Push` has it; the case's generator has drawn it then, so fly another."""
+    return Wind().steady(case.rng, case.vehicle, case.start.shape[1])
 
 
 def worst(rows: list[Row]) -> Row:

@@ -17,11 +17,11 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 from numpy.typing import NDArray
-from quality import SEVEN
+from quality import SEVEN, steady_wind
 
 from tinyfly.airframe import Airframe
 from tinyfly.contract import Contract
-from tinyfly.disturbance import Latency, Push, Wind
+from tinyfly.disturbance import Latency
 from tinyfly.dynamics import Dynamics
 from tinyfly.evaluate import BATCH, SCENARIOS, Case, Outcome, draw, fly_scenario, judge
 from tinyfly.flight import Flight
@@ -67,7 +67,7 @@ def climb(airframe: Airframe, name: str, contract: Contract, episodes: int) -> O
 def _climb(case: Case, dt_s: float) -> Array:
     """(steps, n) m that the bound is below its place; 0 from when it has come back."""
     vehicle, n, steps = case.vehicle, case.start.shape[1], len(case.reference) - 1
-    wind = Push(Wind(), vehicle, n, dt_s, case.rng).now  # the first that a flight draws
+    wind = steady_wind(case)
     push = np.zeros_like(wind)
     push[UP] = wind[UP] - _not_upwards(vehicle, wind)
     state, mass, full = (
