@@ -29,7 +29,7 @@ def kernel(policy: Policy, name: str) -> Kernel:
     """
     if known(name) == "float32":
         return float_kernel(policy)
-    bits = int(name.removeprefix("int"))
+    bits = _weight_bits(name)
     network = quantise(policy, typical(policy), bits)
     prove(policy, name, "its integers", network.act, BOUND[bits])
     return firmware_kernel(policy, network)
@@ -39,4 +39,8 @@ def flash_bytes(policy: Policy, name: str) -> int:
     """What the constants of a kernel take, without choosing their values."""
     if known(name) == "float32":
         return len(float_kernel(policy).constants)
-    return len(firmware_kernel(policy, blank(policy, int(name.removeprefix("int")))).constants)
+    return len(firmware_kernel(policy, blank(policy, _weight_bits(name))).constants)
+
+
+def _weight_bits(name: str) -> int:
+    return int(name.removeprefix("int"))

@@ -55,16 +55,22 @@ def quantise(policy: Policy, recorded: Array, weight_bits: int = 16) -> Integers
         raise UserError(f"recorded observations must be finite and ({inputs}, n)")
     largest = max(float(np.abs(recorded).max()) * MARGIN, 1.0)
     moments = [[_moments(x) for x in parts] for parts in _inputs(policy, _imagined(policy.contract))]
-    at_rest = _at_rest(policy.contract)[:, :1].astype(np.float32)
-    meant = _before_tanh(policy.act_exact(at_rest))
+    at_rest = _at_rest(policy.contract).astype(np.float32)
+    meant, counted = policy.act_exact(at_rest), plausible(policy)
+    golden, golden_action = policy.golden_observation[:, counted], policy.golden_action[:, counted]
 
     def candidate(strange: float) -> Integers:
         spread = [[_spread(m, strange) for m in parts] for parts in moments]
         rounded = _rounded(policy, largest, weight_bits, spread)
-        missing = meant - _before_tanh(rounded.act(at_rest))
+        missing = _before_tanh(meant[:, :1]) - _before_tanh(rounded.act(at_rest[:, :1]))
         return _rounded(policy, largest, weight_bits, spread, float(missing.mean()))
 
-    return min(map(candidate, STRANGE), key=lambda integers: _badness(policy, integers))
+    def badness(integers: Integers) -> float:
+        error = np.abs(integers.act(golden) - golden_action).max()
+        lasting = np.abs(np.diff(integers.act(at_rest)) - np.diff(meant)).max()
+        return float(error + STEADY * lasting)
+
+    return min(map(candidate, STRANGE), key=badness)
 
 
 def blank(policy: Policy, weight_bits: int) -> Integers:
@@ -81,14 +87,6 @@ def blank(policy: Policy, weight_bits: int) -> Integers:
         return WholeIntegers(0, tuple(map(zeros, policy.layers)))
     hidden = tuple(tuple(map(zeros, parts)) for parts in modal.hidden)
     return ModalIntegers(0, modal.slots, modal.state, hidden, zeros(modal.last))
-
-
-def _badness(policy: Policy, integers: Integers) -> float:
-    """The largest error of an action on the golden vectors that count, and of its changes at rest."""
-    error = np.abs(integers.act(policy.golden_observation) - policy.golden_action)
-    steady = _at_rest(policy.contract).astype(np.float32)
-    found, meant = (np.diff(act(steady), axis=1) for act in (integers.act, policy.act_exact))
-    return float(error[:, plausible(policy)].max() + STEADY * np.abs(found - meant).max())
 
 
 def _at_rest(contract: Contract) -> Array64:
