@@ -98,7 +98,6 @@ THOROUGH = Recipe(
     environments=96,
     horizon=(30, 70),
     rate=0.02,
-    rate_end=0.004,
     average=0.2,
     decay=0.3,
     reset=0.3,
