@@ -61,53 +61,68 @@ def unscaled(*args):
 class SymmetricCritic(critic.CostateCritic):
     """Sees only what the actor sees: the noisy state and the action history."""
 
+    def _kinds(self) -> list[str]:
+        past = self.rollout.actor.past
+        return ["axial", "polar", "polar", "rotation", "scalar", *["motors"] * past.length]
+
     def _plain(self, t: int):
-        r, slots = self.rollout, self.rollout.actor.slots
+        r = self.rollout
         x = r.actor.input[min(t, r.steps - 1)]  # the last state has not been observed yet
-        past = r.actor.actions[t : t + slots].reshape(4 * slots, r.n)
+        past = r.actor.past.window(t).reshape(4, -1, r.n)  # thrust, pitch, roll and yaw of every slot
+        past = np.tensordot(r.symmetry.fold_motors.reshape(4, 4).T, past, 1).swapaxes(0, 1)
         scale = np.repeat([0.3, 5.0, 2.0, 1.5], [3, 3, 3, len(x) - 9])[:, None]
-        return np.concatenate([x * scale, past]).astype(np.float32)
+        return np.concatenate([x * scale, past.reshape(-1, r.n)]).astype(np.float32)
 
 
 class ValueCritic(critic.CostateCritic):
     """A value in place of its gradient: the same solve, onto returns (a window's costs, then its own guess).
 
-    Features are the costate critic's, less the products of two states (one derivative less to write), and
-    with the squares that a value needs; their derivative by the state is the costate.
+    A value is the same in every mirror, so its features are: what the first mode hears, squares of the state,
+    sums of sisters. Their derivative by the state is the costate.
     """
 
-    STATE = 22  # the first rows of `_plain`: position, velocity, rate, rotation, rotors
+    STATE = np.r_[0:22]  # of `_plain`: position, velocity, rate, rotation, rotors
     SCALE = np.repeat([5.0, 2.0, 0.3, 1.5, 2.0], [3, 3, 3, 9, 4]).astype(np.float32)[:, None]
     DISCOUNT = 0.97  # a step; without it the guesses feed on themselves and every run diverges
     ROWS = np.r_[POSITION, VELOCITY, RATE, ROTATION, 18:22]  # of the adjoint, in that order
 
     def __init__(self, rollout, rng, random) -> None:
         super().__init__(rollout, rng, random)
-        n = len(self.features(0))
-        self.rows, self.gram = self.outputs, np.eye(n) * 0.01
-        self.moment, self.matrix = np.zeros((1, n)), np.zeros((1, n), np.float32)
+        n = self.features(0).shape[1]
+        self.costate_basis = np.ones((1, 1, 1), np.float32)  # what is fitted is one number
+        self.gram, self.moment = np.eye(n)[None] * 0.01, np.zeros((1, 1, n))
+        self.matrix = np.zeros((1, 1, n), np.float32)
 
     def _plain(self, t: int):
-        return np.delete(super()._plain(t), slice(32, 38), axis=0)
+        products = slice(32, 38)  # of two states: one derivative less to write
+        plain = super()._plain(t)
+        plain[products] = 0
+        return plain
 
     def features(self, t: int):
         plain = self._plain(t)
-        return np.concatenate([plain, np.square(plain[: self.STATE]), np.tanh(self.random @ plain)])
+        mode = super().features(t)[:1]
+        return np.concatenate([mode, np.square(plain[None, self.STATE])], 1)
 
     def predict(self, t: int):
-        plain, w = self._plain(t), self.matrix[0]
-        linear, square, random = np.split(w, [len(plain), len(plain) + self.STATE])
-        slope = (1 - np.square(np.tanh(self.random @ plain))) * random[:, None]
-        z = slice(0, self.STATE)
-        gradient = linear[z, None] + 2 * square[:, None] * plain[z] + self.random[:, z].T @ slope
-        costate = np.zeros((self.rows, plain.shape[1]), np.float32)
+        plain, w = self._plain(t), self.matrix[0, 0]
+        heard = self.basis.shape[1]
+        linear, random, square = np.split(w, [heard, len(w) - len(self.STATE)])
+        sisters = self._fold(self.random @ (self.basis @ plain))
+        slope = (1 - np.square(np.tanh(sisters))) * (random * self.fold[0, 0])[:, None]
+        gradient = self.basis[0].T @ linear[:, None]
+        gradient = gradient + np.einsum(
+            "jpv,jrp,jrn->vn", self.basis, self.random, self._fold(slope), optimize=True
+        )
+        gradient = gradient[self.STATE] + 2 * square[:, None] * plain[self.STATE]
+        costate = np.zeros((len(self.rollout.adjoint.all), plain.shape[1]), np.float32)
         costate[self.ROWS] = gradient * self.SCALE
         return costate
 
     def fit(self, features, costates) -> None:
         r = self.rollout
         to_go = r.costs(r.steps)
-        value = (self.matrix @ self.features(r.steps))[0]
+        value = (self.matrix @ self.features(r.steps))[0, 0]
         for cost in to_go[::-1]:
             cost += self.DISCOUNT * value
             value = cost

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tinyfly import task as tasks
-from tinyfly.actor import initial_weights
 from tinyfly.airframe import Airframe
+from tinyfly.columns import input_scale
 from tinyfly.contract import Integral
 from tinyfly.disturbance import Noise, Wind
 from tinyfly.dynamics import Dynamics
@@ -18,6 +18,7 @@ from tinyfly.population import Fixed
 from tinyfly.rollout import Rollout
 from tinyfly.start import Start
 from tinyfly.task import with_history
+from tinyfly.weights import Weights, initial_weights
 
 STEPS, ENVIRONMENTS = 30, 6
 EXACT = {"adjoint_limit": 1e9, "influence": None, "width": 16}  # the gradient as it is, whatever its size
@@ -49,14 +50,25 @@ def paper_task():
     return tasks.with_recipe(tasks.paper(Airframe.load("crazyflie")), **EXACT)
 
 
+def half_turn_task():
+    """Rotors on the axes: the half turn is the only image, and every mode has two motors."""
+    airframe = replace(USUAL, rotor_position_m=PLUS)
+    return replace(crazyflie_task(), population=Fixed(airframe))
+
+
+def no_mirrors_task():
+    return tasks.with_recipe(slow_history_task(), mirrors=False)
+
+
 def flown(task):
     """A rollout in float64, weights large enough to act, and a function that flies it again."""
     rollout = Rollout(task, ENVIRONMENTS, STEPS, np.random.default_rng(1), np.float64)
-    inputs = np.ones(rollout.actor.history + rollout.actor.input.shape[1])
-    weights = initial_weights(
-        np.random.default_rng(0), rollout.actor.history, inputs, task.recipe.width, 0.3, dtype=np.float64
-    )
-    weights.last[:, :-1] *= 10
+    rng, inputs = np.random.default_rng(0), np.ones(len(input_scale(task.contract)))
+    history, width = rollout.symmetry.history, task.recipe.width
+    size = rollout.symmetry.order**0.5
+    whole = initial_weights(rng, history, inputs, width, 0.3, size, np.float64)
+    weights = rollout.symmetry.modes(whole)
+    weights.last[..., :-1] *= 10
 
     def fly():
         rollout.rng = np.random.default_rng(5)
@@ -67,7 +79,9 @@ def flown(task):
     return rollout, weights, fly
 
 
-@pytest.mark.parametrize("make_task", [paper_task, crazyflie_task, slow_history_task])
+@pytest.mark.parametrize(
+    "make_task", [paper_task, crazyflie_task, slow_history_task, half_turn_task, no_mirrors_task]
+)
 def test_gradient_equals_finite_differences(make_task):
     rollout, weights, fly = flown(make_task())
     gradient = rollout.reverse(STEPS)
@@ -98,18 +112,20 @@ def test_the_case_exercises_every_branch():
         )
 
 
-@pytest.mark.parametrize("make_task", [paper_task, crazyflie_task])
+@pytest.mark.parametrize("make_task", [paper_task, crazyflie_task, half_turn_task])
 def test_gradient_equals_torch_autograd(make_task):
     torch = pytest.importorskip("torch")
     task = make_task()
     rollout, weights, fly = flown(task)
     gradient = rollout.reverse(STEPS)
-    parameters = [torch.tensor(w, requires_grad=True) for w in weights]
+    whole = rollout.symmetry.whole(weights)
+    parameters = [torch.tensor(w, requires_grad=True) for w in whole]
     loss = torch_loss(torch, task, rollout, parameters)
     assert loss.item() == pytest.approx(fly(), rel=1e-9)
     loss.backward()
-    for p, g in zip(parameters, gradient, strict=True):
-        np.testing.assert_allclose(g, p.grad.numpy(), rtol=1e-6, atol=1e-9 * np.abs(g).max())
+    theirs = rollout.symmetry.modes(Weights(*(p.grad.numpy() for p in parameters)))
+    for found, g in zip(theirs, gradient, strict=True):
+        np.testing.assert_allclose(g, found, rtol=1e-6, atol=1e-9 * np.abs(g).max())
 
 
 def test_no_environment_counts_for_more_than_its_share_and_each_keeps_its_direction():
@@ -135,7 +151,8 @@ def torch_loss(torch, task, rollout, parameters):
     x0 = t64(rollout.physics.state[0].T)  # (n, 18)
     w, p, v = x0[:, RATE], x0[:, POSITION], x0[:, VELOCITY]
     rotation = x0[:, ROTATION].reshape(-1, 3, 3).transpose(1, 2)
-    rotor, actions = t64(rollout.physics.rotor[0].T), [t64(a.T) for a in rollout.actor.actions[:32]]
+    # all of these episodes begin without a past
+    rotor, actions = t64(rollout.physics.rotor[0].T), [torch.zeros(ENVIRONMENTS, 4, dtype=torch.float64)] * 32
     noise, push, extra = t64(rollout.noise), t64(rollout.physics.push), t64(rollout.actor.input)
     limits = t64(rollout._limits.T)
     integral, wind = t64(rollout.integrated[0].T), t64(rollout.physics.wind)
@@ -144,7 +161,7 @@ def torch_loss(torch, task, rollout, parameters):
         k = rollout.felt.settings
         lead = k.lead_s / k.trend_s
         force_noise = t64(rollout.felt.noise / FORCE_UNIT)
-    mixer = torch.tensor([[1, 1, 1, 1], [-1, -1, 1, 1], [-1, 1, 1, -1], [-1, 1, -1, 1]], dtype=torch.float64)
+    mixer = torch.tensor([[1.0] * 4, *task.population.layout], dtype=torch.float64)
     scale, offset = t64(e.scale.T[:, 2:]), t64(e.offset.T[:, 2:])
     rise, fall = t64((e.fall + e.rise_more).T), t64(e.fall.T)
     loss, cost, one = 0.0, task.loss, torch.ones(ENVIRONMENTS, 1, dtype=torch.float64)

@@ -6,16 +6,14 @@ import numpy as np
 import pytest
 
 from tinyfly import columns, trainer
-from tinyfly.actor import Weights
 from tinyfly.airframe import Airframe, names
 from tinyfly.dynamics import Dynamics
 from tinyfly.mirror import mirrors
 from tinyfly.network import act
-from tinyfly.optimizer import orthogonalise
-from tinyfly.rollout import Rollout
 from tinyfly.state import ANGULAR_VELOCITY, POSITION, QUATERNION, ROTOR_SPEED, VELOCITY
 from tinyfly.symmetry import Symmetry
 from tinyfly.task import make_task, with_recipe
+from tinyfly.weights import Weights
 
 CRAZYFLIE = Airframe.load("crazyflie")
 
@@ -99,35 +97,66 @@ def test_a_trained_policy_answers_the_mirrored_observation_with_the_mirrored_act
         np.testing.assert_allclose(image, action[m.motors], atol=1e-5)
 
 
-def random_weights(task):
-    """The task's symmetry, and weights without any."""
-    actor, width = Rollout(task, 8, 10, np.random.default_rng(0)).actor, task.recipe.width
-    shapes = (width, actor.history + actor.input.shape[1]), (width, width + 1), (4, width + 1)
-    rng = np.random.default_rng(1)
-    weights = Weights(*(rng.standard_normal(s).astype(np.float32) for s in shapes))
-    return Symmetry(mirrors(CRAZYFLIE.layout), task.contract, width), weights
+PLUS = replace(
+    CRAZYFLIE, rotor_position_m=((0.03, 0, 0), (0, -0.03, 0), (-0.03, 0, 0), (0, 0.03, 0))
+)  # only half a turn maps it onto itself
 
 
-def test_a_projection_is_done_once_and_loses_what_is_not_symmetric():
-    symmetry, w = random_weights(make_task("crazyflie", CRAZYFLIE))
-    before = [x.copy() for x in w]
-    symmetry.project(w)
-    once = [x.copy() for x in w]
-    symmetry.project(w)
-    for first, second, free in zip(once, w, before, strict=True):
-        np.testing.assert_allclose(second, first, atol=1e-6)
-        assert abs(np.vdot(free - first, first)) < 1e-3 * np.vdot(first, first)  # at right angles
-        assert 0.15 < np.vdot(first, first) / np.vdot(free, free) < 0.35  # a quarter of the dimensions
+@pytest.fixture(params=["both planes", "half a turn", "none"])
+def drawn(request):
+    """A symmetry, and whole weights without any."""
+    airframe = PLUS if request.param == "half a turn" else CRAZYFLIE
+    contract, width = make_task("crazyflie", airframe).contract, 16
+    found = mirrors(airframe.layout) if request.param != "none" else []
+    rng, shapes = np.random.default_rng(1), ((width, 159), (width, width + 1), (4, width + 1))
+    assert len(columns.input_scale(contract)) == 159
+    return Symmetry(found, contract, width), Weights(*(rng.standard_normal(s) for s in shapes))
 
 
-def test_the_optimisers_step_keeps_the_symmetry():
-    symmetry, w = random_weights(make_task("paper", CRAZYFLIE))
-    symmetry.project(w)
-    step = Weights(*(orthogonalise(x) for x in w))
-    again = Weights(*(x.copy() for x in step))
-    symmetry.project(again)
-    for a, b in zip(step, again, strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-5)
+def size(w):
+    return sum(np.vdot(x, x) for x in w)
+
+
+def test_modes_are_the_symmetric_part_of_a_network_and_make_it_again(drawn):
+    symmetry, free = drawn
+    modes = symmetry.modes(free)
+    whole = symmetry.whole(modes)
+    assert size(modes) == pytest.approx(size(whole))  # coordinates that keep lengths
+    rest = sum(np.vdot(a - b, b) for a, b in zip(free, whole, strict=True))
+    assert abs(rest) < 1e-9 * size(whole)  # what is lost is at right angles to what is kept
+    share = 1 / symmetry.order
+    assert 0.7 * share < size(whole) / size(free) < 1.3 * share or symmetry.order == 1
+    for a, b in zip(symmetry.modes(whole), modes, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-12)
+
+
+def test_a_step_in_modes_is_the_step_of_the_whole_network(drawn):
+    """Muon's: the polar factor, whose singular values are one, of the whole is that of its modes."""
+    symmetry, free = drawn
+    modes = symmetry.modes(free)
+
+    def polar(x):
+        u, _, v = np.linalg.svd(x, full_matrices=False)
+        return u @ v
+
+    ours = symmetry.whole(Weights(*(polar(x) for x in modes)))
+    for a, b in zip(ours, symmetry.whole(modes), strict=True):
+        np.testing.assert_allclose(a, polar(b), atol=1e-9)
+
+
+def test_of_what_mirrors_make_alike_every_bit_is_alike(drawn):
+    symmetry, free = drawn
+    single = Weights(*(x.astype(np.float32) for x in symmetry.modes(free)))
+    last = symmetry.whole(single).last
+    assert len(np.unique(last[:, :-1])) == last[:, :-1].size // symmetry.order
+    assert len(np.unique(last[:, -1])) == 4 // symmetry.order
+
+
+def test_a_number_for_each_column_is_found_in_modes_where_its_column_is(drawn):
+    symmetry, free = drawn
+    scale = np.append(np.full(128, 0.5), np.random.default_rng(2).uniform(1, 9, 31))
+    scaled = symmetry.modes(replace(free, first=free.first * scale))
+    np.testing.assert_allclose(symmetry.modes(free).first * symmetry.inputs(scale), scaled.first)
 
 
 def test_widths_that_mirrors_cannot_divide_are_refused():

@@ -10,7 +10,6 @@ import pytest
 from tinyfly import airframe as airframes
 from tinyfly import columns, trainer
 from tinyfly import task as tasks
-from tinyfly.actor import Weights, initial_weights
 from tinyfly.airframe import GRAVITY_M_S2, Airframe, names
 from tinyfly.critic import CostateCritic
 from tinyfly.episodes import DT
@@ -23,6 +22,7 @@ from tinyfly.physics import POSITION, RATE
 from tinyfly.policy import Policy
 from tinyfly.population import Fixed, Ranges
 from tinyfly.rollout import Rollout
+from tinyfly.weights import Weights, initial_weights
 
 CRAZYFLIE = Airframe.load("crazyflie")
 
@@ -33,15 +33,12 @@ def short(task, **changes):
 
 
 def rollout_of(task, n=16, steps=20, seed=0):
+    """A rollout, and weights (in modes) that have not been trained."""
     rollout = Rollout(task, n, steps, np.random.default_rng(seed))
-    weights = initial_weights(
-        np.random.default_rng(seed),
-        rollout.actor.history,
-        columns.input_scale(task.contract),
-        task.recipe.width,
-        0.3,
-    )
-    return rollout, weights
+    rng, scale = np.random.default_rng(seed), columns.input_scale(task.contract)
+    symmetry = rollout.symmetry
+    whole = initial_weights(rng, symmetry.history, scale, task.recipe.width, 0.3, symmetry.order**0.5)
+    return rollout, symmetry.modes(whole)
 
 
 def test_half_a_second_of_training_flies():
@@ -68,11 +65,12 @@ def test_the_policy_computes_what_the_actor_computed(name):
     """Columns permuted into the contract's order, biases split off, scales accounted for."""
     task = tasks.make_task(name, CRAZYFLIE)
     rollout, weights = rollout_of(task)
-    weights.last[:, :-1] *= 20
+    weights.last[..., :-1] *= 20
     rollout.forward(weights, 20)
     t, n, x = 15, rollout.n, rollout.actor.input[15]
+    past = rollout.actor.actions[: rollout.actor.slots + t]  # before it all were nought
     values = {
-        "action_history": rollout.actor.actions[t : t + 32].reshape(128, n),
+        "action_history": np.pad(past, ((32 - len(past), 0), (0, 0), (0, 0))).reshape(128, n),
         "position_error": x[3:6] - rollout.integrated[15],
         "rotation": x[9:18].reshape(3, 3, n).transpose(1, 0, 2).reshape(9, n),
         "velocity_error": x[6:9],
@@ -84,8 +82,8 @@ def test_the_policy_computes_what_the_actor_computed(name):
     }
     units = {c.name: np.float32(c.scale / columns.UNITS.get(c.name, 1)) for c in task.contract.channels}
     observation = np.concatenate([values[c.name] * units[c.name] for c in task.contract.channels])
-    actions = act(columns.layers(task.contract, weights), observation)
-    np.testing.assert_allclose(actions, rollout.actor.actions[32 + t], atol=2e-6)
+    actions = act(columns.layers(task.contract, rollout.symmetry.whole(weights)), observation)
+    np.testing.assert_allclose(actions, rollout.actor.actions[rollout.actor.slots + t], atol=2e-6)
 
 
 def test_a_failing_run_is_retried_once_then_refused_with_both_reasons(monkeypatch):
@@ -123,9 +121,9 @@ def policy_of(task, weights):
 
 def test_an_untrained_policy_is_not_accepted():
     task = tasks.paper(CRAZYFLIE)
-    _, weights = rollout_of(task)
+    rollout, weights = rollout_of(task)
     with pytest.raises(trainer.Diverged, match="acceptance"):
-        trainer.accept(policy_of(task, weights), CRAZYFLIE, 0)
+        trainer.accept(policy_of(task, rollout.symmetry.whole(weights)), CRAZYFLIE, 0)
 
 
 def test_motors_in_another_order_turning_the_other_way_are_learnt_and_never_taken_for_the_usual(tmp_path):
@@ -183,16 +181,19 @@ def test_unknown_task_is_refused_by_name():
 def test_carried_over_environments_fly_on_where_they_were():
     rollout, weights = rollout_of(tasks.crazyflie(CRAZYFLIE))
     rollout.forward(weights, 20)
-    before = rollout.physics.state[20].copy(), rollout.actor.actions[20:52].copy()
+    actor = rollout.actor
+    past = [*actor.actions[20 : 20 + actor.slots], *actor.past.window(20)]
+    before = rollout.physics.state[20].copy(), np.concatenate(past)
     rollout.advance(0.0)
     kept = np.abs(before[0][POSITION]).max(0) < rollout.task.lost_m
     assert kept.sum() > 8
     np.testing.assert_array_equal(rollout.physics.state[0][:, kept], before[0][:, kept])
-    np.testing.assert_array_equal(rollout.actor.actions[:32][:, :, kept], before[1][:, :, kept])
+    past = np.concatenate([*actor.actions[: actor.slots], *actor.past.window(0)])
+    np.testing.assert_array_equal(past[:, kept], before[1][:, kept])
 
 
 def test_orthogonalised_matrices_have_singular_values_near_one():
-    for shape in ((64, 150), (150, 64), (4, 65)):
+    for shape in ((64, 150), (150, 64), (4, 65), (4, 16, 38)):
         m = np.random.default_rng(0).standard_normal(shape)
         values = np.linalg.svd(orthogonalise(m), compute_uv=False)
         assert values.min() > 0.5 and values.max() < 1.3
@@ -221,7 +222,8 @@ def test_the_last_weights_can_be_averaged(monkeypatch):
         seen.append([w.copy() for w in weights])
 
     monkeypatch.setattr(trainer.Muon, "step", spy)
-    result, _ = trainer.optimise(short(tasks.paper(CRAZYFLIE), average=0.5), 0)
+    task = short(tasks.paper(CRAZYFLIE), average=0.5)
+    result = rollout_of(task)[0].symmetry.modes(trainer.optimise(task, 0)[0])
     for w, last in zip(result, zip(*seen[-2:], strict=True), strict=True):
         np.testing.assert_allclose(w, np.mean(last, 0), atol=1e-6)
 
@@ -238,11 +240,13 @@ def test_a_slow_history_is_what_the_observer_keeps(stride, monkeypatch):
     task = tasks.with_history(tasks.paper(CRAZYFLIE), 5, 100 / stride)
     rollout, weights = rollout_of(task, steps=12)
     actor, observer, forward = rollout.actor, Observer(task.contract, rollout.n), rollout.actor.forward
+    fold = rollout.symmetry.fold_motors.reshape(4, 4)
     sensed, reference, times = np.zeros((13, rollout.n), np.float32), np.zeros((9, 1), np.float32), count()
 
     def spy(t):
         seen = observer.observe(10_000 * next(times), sensed, reference)
-        np.testing.assert_allclose(actor.past.window(t), seen[: actor.history], atol=1e-6)
+        past = fold @ seen[: rollout.symmetry.history].reshape(-1, 4, rollout.n)
+        np.testing.assert_allclose(actor.past.window(t), past.swapaxes(0, 1), atol=1e-6)
         forward(t)
         observer.record(actor.actions[actor.slots + t])
 
@@ -259,12 +263,16 @@ def test_critic_learns_costates_that_are_linear_in_its_features():
     rollout, weights = rollout_of(tasks.crazyflie(CRAZYFLIE), n=64)
     rollout.forward(weights, 20)
     critic = CostateCritic(rollout, np.random.default_rng(0), 64)
-    features = np.concatenate([critic.features(t) for t in range(20)], 1)
-    true = np.random.default_rng(1).standard_normal((critic.outputs, len(features))).astype(np.float32)
+    features = np.concatenate([critic.features(t) for t in range(20)], 2)
+    true = np.random.default_rng(1).standard_normal(critic.matrix.shape).astype(np.float32)
+
+    def costates(x):
+        return np.einsum("jpr,jpn->rn", critic.costate_basis, true @ x)
+
     for _ in range(30):
-        critic.fit(features, true @ features)
-    error = critic.predict(20) - true @ critic.features(20)
-    assert np.square(error).mean() < 0.05 * np.square(true @ critic.features(20)).mean()
+        critic.fit(features, costates(features))
+    wanted = costates(critic.features(20))
+    assert np.square(critic.predict(20) - wanted).mean() < 0.05 * np.square(wanted).mean()
 
 
 def test_references_move_as_their_derivatives_say():

@@ -1,60 +1,22 @@
-"""The actor: history and state in, four actions out, and the same network backwards.
+"""The actor: history and state in, four actions out, and the same network backwards; in modes (`symmetry`).
 
-One matrix per layer, the bias its last column (the inputs end with a row of ones), so that a layer is one
-matrix product. The weights' gradient needs all steps' adjoints times all steps' inputs; it is taken after the
+A mode's layer is one matrix product, its biases the weights of an input of ones. Only tanh wants the units
+themselves: modes are folded into sisters before it, and sisters into modes after it, by a matrix that is its
+own inverse. The weights' gradient needs all steps' adjoints times all steps' inputs; it is taken after the
 loop in a few large products.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from numpy import add, matmul, multiply, subtract, tanh
 from numpy.typing import NDArray
 
 from tinyfly.history import History, outer
+from tinyfly.symmetry import Symmetry
+from tinyfly.weights import Weights
 
 Array = NDArray[np.floating]
-
-
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """(width, history + inputs), (width, width + 1), (4, width + 1)."""
-
-    first: Array
-    second: Array
-    last: Array
-
-    def __iter__(self):
-        return iter((self.first, self.second, self.last))
-
-
-def initial_weights(
-    rng: np.random.Generator,
-    history: int,
-    input_scale: Array,
-    width: int,
-    hover_action: float,
-    size: float = 1.0,
-    dtype: type[np.floating] = np.float32,
-) -> Weights:
-    """Uniform, small at the output: the first policy hovers.
-
-    ``input_scale`` (history + inputs,) scales the first matrix's columns, ``size`` everything but the biases.
-    """
-
-    def uniform(rows: int, columns: int, scale: float) -> Array:
-        return (rng.uniform(-1, 1, (rows, columns)) * (size * scale)).astype(dtype)
-
-    state = uniform(width, len(input_scale) - history, 1 / np.sqrt(18))
-    past = uniform(width, history, 1 / np.sqrt(max(history, 1) + 18))
-    first = np.concatenate([past, state], 1) * input_scale.astype(dtype)
-    second = np.concatenate([uniform(width, width, width**-0.5), np.zeros((width, 1), dtype)], 1)
-    last = np.concatenate(
-        [uniform(4, width, 0.1 * width**-0.5), np.full((4, 1), np.arctanh(hover_action), dtype)], 1
-    )
-    return Weights(first, second, last)
 
 
 class Actor:
@@ -64,40 +26,67 @@ class Actor:
     """
 
     def __init__(
-        self, n: int, steps: int, past: History, inputs: int, differentiable: int, width: int, dtype: type
+        self,
+        n: int,
+        steps: int,
+        past: History,
+        inputs: int,
+        differentiable: int,
+        symmetry: Symmetry,
+        dtype: type[np.floating],
     ):
         """``inputs``: rows besides the history; the first ``differentiable`` of them carry adjoints."""
 
         def zeros(*shape: int) -> Array:
             return np.zeros(shape, dtype)
 
-        self.past, self.history, self.differentiable = past, 4 * past.length, differentiable
+        self.past, self.symmetry = past, symmetry
         self.actions, self.action_adjoint, self.slots = past.actions, past.adjoint, past.slots
+        modes, width = symmetry.order, symmetry.width
+        units = width // modes
+        self._fold = symmetry.fold.astype(dtype)
         self.input = zeros(steps + 1, inputs, n)
-        # The last row, of ones, is the biases' input.
-        self.hidden: tuple[Array, Array] = (
-            np.ones((steps, width + 1, n), dtype),
-            np.ones((steps, width + 1, n), dtype),
-        )
-        # Adjoints before each tanh, and of every action.
-        self.adjoint = (zeros(steps, width, n), zeros(steps, width, n), zeros(steps, 4, n))
-        self._hidden, self._four = zeros(width, n), zeros(4, n)
-        self._back = zeros(self.history + differentiable, n)
-        self._back_history = self._back[: self.history].reshape(past.length, 4, n)
-        self.back = self._back[self.history :]  # adjoint of the input's differentiable rows, after `reverse`
+        # The first layer's units, and the same in modes, where the first has an input of ones; the second's.
+        self._first, self._folded = zeros(steps, modes, units, n), zeros(steps, modes, units + 1, n)
+        self._folded[:, 0, -1] = 1
+        self._second = np.ones((steps, width + 1, n), dtype)
+        # Adjoints before each tanh, of the hidden layers in modes.
+        self.adjoint = (zeros(steps, modes, units, n), zeros(steps, modes, units, n), zeros(steps, 4, n))
+        self._modes, self._of_state, self._sisters = (zeros(modes, units, n) for _ in range(3))
+        self._units, self._scratch, self._four = self._sisters.reshape(width, n), zeros(width, n), zeros(4, n)
+        self._back_past = zeros(modes, past.each * past.length, n)
+        self.back = zeros(differentiable, n)  # adjoint of the input's differentiable rows, after `reverse`
+
+        def flat(x: Array) -> Array:  # to fold it
+            return x.reshape(modes, units * n)
+
+        def rows(x: Array) -> Array:  # all modes' units as one matrix's
+            return x.reshape(width, n)
+
+        self._flat_modes, self._flat_sisters = flat(self._modes), flat(self._sisters)
+        self._rows_of_state = rows(self._of_state)
         self._forward_views = [
             (
                 past.window(t),
                 self.input[t],
+                self._first[t],
+                flat(self._first[t]),
+                self._folded[t],
+                self._folded[t, :, :-1].reshape(modes, -1),
+                self._second[t],
+                self._second[t, :width],
+                flat(self._second[t, :width]),
                 self.actions[self.slots + t],
-                *(view for h in self.hidden for view in (h[t], h[t, :width])),
             )
             for t in range(steps)
         ]
         self._reverse_views = [
             (
                 *(x[t] for x in self.adjoint),
-                *(h[t, :width] for h in self.hidden),
+                *(flat(x[t]) for x in self.adjoint[:2]),
+                rows(self.adjoint[0][t]),
+                rows(self._first[t]),
+                self._second[t, :width],
                 self.actions[self.slots + t],
                 self.action_adjoint[self.slots + t],
                 past.adjoint_window(t),
@@ -106,47 +95,67 @@ class Actor:
         ]
 
     def use(self, w: Weights) -> None:
-        """Take the weights for the coming passes."""
-        self.weights = w
-        self._past, self._state = w.first[:, : self.history], w.first[:, self.history :]
-        used = self.history + self.differentiable
-        self._first_t = np.ascontiguousarray(w.first[:, :used].T)
-        self._second_t = np.ascontiguousarray(w.second[:, :-1].T)
-        self._last_t = np.ascontiguousarray(w.last[:, :-1].T)
+        """Take the weights, in modes, for the coming passes."""
+        reach, width = self._back_past.shape[1], len(self._units)
+        self._past, self._state = w.first[:, :, :reach], self.symmetry.heard(w.first[:, :, reach:])
+        self._state = self._state.reshape(width, -1)
+        self._between, self._last = w.second, self.symmetry.last(w.last)
+        self._past_t = np.ascontiguousarray(self._past.swapaxes(1, 2))
+        self._state_t = np.ascontiguousarray(self._state[:, : len(self.back)].T)
+        self._between_t = np.ascontiguousarray(w.second[:, :, :-1].swapaxes(1, 2))
+        self._last_t = np.ascontiguousarray(self._last[:, :-1].T)
 
     def forward(self, t: int) -> None:
         """History and `input[t]` -> the action of step t."""
-        past, x, action, one, one_out, two, two_out = self._forward_views[t]
-        matmul(self._state, x, out=one_out)
-        matmul(self._past, past, out=self._hidden)
-        add(one_out, self._hidden, out=one_out)
-        tanh(one_out, out=one_out)
-        matmul(self.weights.second, one, out=two_out)
-        tanh(two_out, out=two_out)
-        matmul(self.weights.last, two, out=action)
+        past, x, one, one_flat, folded, folded_flat, two, two_units, two_flat, action = self._forward_views[t]
+        modes, flat, fold = self._modes, self._flat_modes, self._fold
+        matmul(self._state, x, out=self._rows_of_state)
+        matmul(self._past, past, out=modes)
+        add(modes, self._of_state, out=modes)
+        matmul(fold, flat, out=one_flat)
+        tanh(one, out=one)
+        matmul(fold, one_flat, out=folded_flat)
+        matmul(self._between, folded, out=modes)
+        matmul(fold, flat, out=two_flat)
+        tanh(two_units, out=two_units)
+        matmul(self._last, two, out=action)
         tanh(action, out=action)
         self.past.record(t)
 
     def reverse(self, t: int) -> None:
         """Adjoint of step t's action, in `action_adjoint`, -> of its history and of `input[t]` (`back`)."""
-        one, two, last, y_1, y_2, y_3, action, history = self._reverse_views[t]
+        one, two, last, one_flat, two_flat, one_rows, y_1, y_2, y_3, action, history = self._reverse_views[t]
+        units, flat, fold, scratch = self._units, self._flat_sisters, self._fold, self._scratch
         self.past.reverse_record(t)
         _through_tanh(action, y_3, self._four, last)
-        matmul(self._last_t, last, out=two)
-        _through_tanh(two, y_2, self._hidden, two)
-        matmul(self._second_t, two, out=one)
-        _through_tanh(one, y_1, self._hidden, one)
-        matmul(self._first_t, one, out=self._back)
-        add(history, self._back_history, out=history)
+        matmul(self._last_t, last, out=units)
+        _through_tanh(units, y_2, scratch, units)
+        matmul(fold, flat, out=two_flat)
+        matmul(self._between_t, two, out=self._modes)
+        matmul(fold, self._flat_modes, out=flat)
+        _through_tanh(units, y_1, scratch, units)
+        matmul(fold, flat, out=one_flat)
+        matmul(self._past_t, one, out=self._back_past)
+        add(history, self._back_past, out=history)
+        matmul(self._state_t, one_rows, out=self.back)
 
     def gradient(self, steps: int) -> Weights:
-        """Derivative of the loss by the weights, after the reverse pass over ``steps`` steps."""
+        """Derivative of the loss by the weights, in modes, after the reverse pass over ``steps`` steps."""
         one, two, last = (a[:steps] for a in self.adjoint)
-        return Weights(
-            np.concatenate([self.past.gradient(one), outer(one, self.input[:steps])], 1),
-            outer(two, self.hidden[0][:steps]),
-            outer(last, self.hidden[1][:steps]),
+        state = outer(one.reshape(steps, len(self._units), -1), self.input[:steps]).reshape(
+            *one.shape[1:3], -1
         )
+        return Weights(
+            np.concatenate([self.past.gradient(one), self.symmetry.heard(state)], 2),
+            outer(two, self._folded[:steps]),
+            self.symmetry.last_modes(outer(last, self._second[:steps])),
+        )
+
+    def copy(self, donor: int, index: NDArray[np.intp]) -> None:
+        """Replace some environments by another, in all that the reverse pass needs."""
+        for tape in (self.input, self._first, self._folded, self._second):
+            tape[..., index] = tape[..., donor, None]
+        self.past.copy(donor, index)
 
 
 def _through_tanh(adjoint: Array, y: Array, scratch: Array, out: Array) -> None:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyfly.actor import Weights
 from tinyfly.contract import Channel, Contract
 from tinyfly.felt import FORCE_UNIT
 from tinyfly.mirror import Mirror
 from tinyfly.network import Layer
 from tinyfly.physics import POSITION, RATE, ROTATION, VELOCITY
-from tinyfly.rollout import ACCELERATION_UNIT
+from tinyfly.weights import Weights
 
 Array = NDArray[np.floating]
 Index = NDArray[np.intp]
@@ -28,6 +27,7 @@ ROWS = {
     "position_integral": POSITION,  # training adds it to the position
     "specific_force": FORCE,
 }
+ACCELERATION_UNIT = 0.1  # of the reference's
 UNITS = {  # of training's inputs, where they are not SI
     "specific_force": FORCE_UNIT,
     "reference_acceleration": ACCELERATION_UNIT,

@@ -5,7 +5,9 @@ the future cost by the window's last state, the costate. The reverse pass comput
 it walks through, so the critic is regression onto numbers that are already there: no bootstrapped value, no
 second network to differentiate, no optimiser. Features are privileged (the true state, rotor speeds,
 disturbance, airframe, latency: what the actor never sees) and pass through fixed random tanh features as
-well. One weighted recursive least-squares solve per update follows the actor as it changes.
+well. One weighted recursive least-squares solve per update follows the actor as it changes. The costate of a
+mirrored state is the mirrored costate, so the critic has the actor's modes (`symmetry`): a regression for
+each of them, from what it hears onto what it hears, and every state teaches as four would.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyfly.episodes import DT
+from tinyfly.episodes import DT, PRIVILEGED
 from tinyfly.physics import POSITION, RATE, ROTATION, ROWS, VELOCITY
 from tinyfly.rollout import Rollout
 from tinyfly.statistics import upper_median
@@ -25,43 +27,64 @@ RIDGE = 0.01  # of the mean diagonal
 
 
 class CostateCritic:
-    """costate / (environments * horizon) = matrix @ features."""
+    """costate / (environments * horizon) = matrix @ features, mode by mode."""
 
     def __init__(self, rollout: Rollout, rng: np.random.Generator, random: int) -> None:
         """``random``: how many random features."""
-        self.rollout, self.outputs = rollout, len(rollout.adjoint.all)
-        plain = len(self._plain(0))
-        self.random = (rng.standard_normal((random, plain)) / np.sqrt(12)).astype(np.float32)
-        n = plain + random
-        self.gram, self.moment = np.eye(n) * 0.01, np.zeros((self.outputs, n))
-        self.matrix = np.zeros((self.outputs, n), np.float32)
+        self.rollout, self.outputs, modes = rollout, len(rollout.adjoint.all), rollout.symmetry.order
+        self.fold = rollout.symmetry.fold.astype(np.float32)
+        extra = len(rollout.adjoint.extra) // 3
+        costate = ["axial", "polar", "polar", "rotation", "motors", *["polar"] * extra]
+        self.basis = rollout.symmetry.basis(self._kinds())
+        self.costate_basis = rollout.symmetry.basis(costate)
+        plain, heard = self.basis.shape[1], self.costate_basis.shape[1]
+        # Sisters' sums of independent modes are smaller than those of all values by the root of the modes.
+        random_weights = rng.standard_normal((modes, random // modes, plain)) * np.sqrt(modes / 12)
+        self.random = random_weights.astype(np.float32)
+        n = plain + random // modes
+        self.gram, self.moment = np.tile(np.eye(n) * 0.01, (modes, 1, 1)), np.zeros((modes, heard, n))
+        self.matrix = np.zeros((modes, heard, n), np.float32)
         self.typical = 0.0  # median size of a costate
 
     def predict(self, t: int) -> Array:
-        """(outputs, n) costates of the states at step t of the window."""
-        return self.matrix @ self.features(t)
+        """(rows of the adjoint, n) costates of the states at step t of the window."""
+        heard = self.matrix @ self.features(t)
+        return self.costate_basis.reshape(-1, self.outputs).T @ heard.reshape(-1, heard.shape[2])
 
     def features(self, t: int) -> Array:
-        """(features, n) of the states at step t."""
-        plain = self._plain(t)
-        return np.concatenate([plain, np.tanh(self.random @ plain)])
+        """(modes, features, n) of the states at step t."""
+        plain = self.basis @ self._plain(t)
+        return np.concatenate([plain, self._fold(np.tanh(self._fold(self.random @ plain)))], 1)
 
     def fit(self, features: Array, costates: Array) -> None:
-        """One update from (features, m) to (outputs, m); large ones weigh less, as in Cauchy's loss."""
+        """One update from (modes, features, m) to (rows, m); large ones weigh less, as in Cauchy's loss."""
         size = np.sqrt(np.einsum("ij,ij->j", costates, costates))
         median = upper_median(size)
         self.typical = 0.9 * self.typical + 0.1 * median if self.typical else median
-        weighted = features * ((1 / (1 + (size / max(self.typical, 1e-12)) ** 2)) / len(size)).astype(
-            np.float32
+        weight = (1 / (1 + (size / max(self.typical, 1e-12)) ** 2)) / len(size)
+        weighted = (features * weight.astype(np.float32)).swapaxes(1, 2)
+        self.gram = FORGET * self.gram + features @ weighted
+        self.moment = FORGET * self.moment + (self.costate_basis @ costates) @ weighted
+        ridge = RIDGE * np.einsum("jff->", self.gram) / (len(self.gram) * self.gram.shape[1])
+        regularised = self.gram + ridge * np.eye(self.gram.shape[1])
+        self.matrix = (
+            np.linalg.solve(regularised, self.moment.swapaxes(1, 2)).swapaxes(1, 2).astype(np.float32)
         )
-        self.gram = FORGET * self.gram + weighted @ features.T
-        self.moment = FORGET * self.moment + costates @ weighted.T
-        ridge = RIDGE * np.trace(self.gram) / len(self.gram)
-        regularised = self.gram + ridge * np.eye(len(self.gram))
-        self.matrix = np.linalg.solve(regularised, self.moment.T).T.astype(np.float32)
+
+    def _fold(self, x: Array) -> Array:
+        """Sisters -> modes, or back."""
+        return (self.fold @ x.reshape(len(x), -1)).reshape(x.shape)
+
+    def _kinds(self) -> list[str]:
+        """What mirrors do to the values of `_plain` (`Symmetry.basis`)."""
+        r = self.rollout
+        vectors = bool(r.integral) + (r.actor.input.shape[1] - ROWS - 1) // 3
+        motion, forces, body = ["polar", "polar", "axial", "rotation"], ["polar", "axial"], ["polar"] * 2
+        rest = ["scalar"] * PRIVILEGED + ["polar"] * vectors
+        return [*motion, "motors", "motors", *forces, *body, *rest]
 
     def _plain(self, t: int) -> Array:
-        """Each scaled to about 1."""
+        """(values, n), each scaled to about 1."""
         r, e, t_last = self.rollout, self.rollout.episodes, self.rollout.actor.slots + t - 1
         x = r.physics.state[t]
         rotation = x[ROTATION].reshape(3, 3, r.n)  # [column, row]

@@ -1,9 +1,9 @@
-"""Past actions as the network sees them, forwards and backwards, without a copy.
+"""Past actions as the network sees them, in modes (`symmetry`), forwards and backwards, without a copy.
 
 One array holds past and present, so that a step's history is a window on it. Where the history advances only
-at every ``stride``-th step, that array is of slots, each the mean of as many actions, and the newest of what
-there was since the history advanced (`observation.record`; the first slot of a flight is shorter there).
-Windows of flight begin with an advance: their lengths must be multiples of the stride.
+at every ``stride``-th step, a slot is the mean of as many actions, and the newest of what there was since the
+history advanced (`observation.record`; the first slot of a flight is shorter there). Windows of flight begin
+with an advance: their lengths must be multiples of the stride.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.floating]
 
-OLD_ACTIONS = 4  # are kept at least: the change of action and the latency refer to them
-
 
 class History:
     """Of n environments, up to ``steps`` steps.
@@ -24,41 +22,49 @@ class History:
     `actions` (slots + steps, 4, n) are one for every step, whatever the stride, and so is their `adjoint`.
     """
 
-    def __init__(self, n: int, steps: int, length: int, stride: int, dtype: type) -> None:
-        """``length`` slots."""
-        self.length, self.stride = length, stride
-        self.slots = max(OLD_ACTIONS, length if stride == 1 else 0)
+    def __init__(
+        self, n: int, steps: int, length: int, stride: int, slots: int, fold: Array, dtype: type
+    ) -> None:
+        """``length`` is what the network sees, ``slots`` what is kept of actions; ``fold``: `Symmetry`'s."""
+        self.length, self.stride, self.slots = length, stride, slots
+        self.modes, self.each = fold.shape[:2]
+        self._fold: Array = np.ascontiguousarray(fold.reshape(4, 4), dtype)
+        self._unfold = np.ascontiguousarray(self._fold.T)
         self.actions: Array = np.zeros((self.slots + steps, 4, n), dtype)
         self.adjoint: Array = np.zeros_like(self.actions)
-        self._past: Array = self.actions[self.slots - length :]
-        self._past_adjoint: Array = self.adjoint[self.slots - length :]
-        if stride > 1:
-            self._past = np.zeros((length - (-steps // stride), 4, n), dtype)
-            self._past_adjoint = np.zeros_like(self._past)
-        # The newest slot as each step sees it, where it is not complete.
-        self._newest: Array = np.zeros((steps + 1, 4, n), dtype)
+        self._past: Array = np.zeros((self.modes, length - (-steps // stride), self.each, n), dtype)
+        self._past_adjoint: Array = np.zeros_like(self._past)
+        # The newest slot as each step sees it, where it is not complete
+        self._newest: Array = np.zeros((steps + 1, self.modes, self.each, n), dtype)
         self._four: Array = np.zeros((4, n), dtype)
+        self._back: Array = np.zeros((4, n), dtype)
+        self._folded: Array = self._four.reshape(self.modes, self.each, n)
+        self._views = [
+            (self.actions[last], self.adjoint[last], self._past[:, slot], self._past_adjoint[:, slot])
+            for last, slot in ((self.slots + t, length + t // stride) for t in range(steps))
+        ]
 
     def window(self, t: int) -> Array:
-        """(4 * length, n) view: what step t sees."""
-        return self._window(self._past, t).reshape(4 * self.length, self._past.shape[2])
+        """(modes, inputs, n) view: what step t sees, slot by slot."""
+        return self._window(self._past, t)
 
     def adjoint_window(self, t: int) -> Array:
-        """(length, 4, n) view: the adjoint of what step t sees, to be added to."""
+        """(modes, inputs, n) view: the adjoint of what step t sees, to be added to."""
         return self._window(self._past_adjoint, t)
 
     def record(self, t: int) -> None:
         """Step t has acted."""
-        if self.stride == 1:
-            return
-        action, slot, before = self.actions[self.slots + t], self._past[self._slot(t)], t % self.stride
+        action, _, slot, _ = self._views[t]
+        matmul(self._fold, action, out=self._four)
+        before = t % self.stride
         if before:
-            subtract(action, slot, out=self._four)
+            subtract(self._folded, slot, out=self._folded)
             multiply(self._four, 1 / (before + 1), out=self._four)
-            add(slot, self._four, out=slot)
+            add(slot, self._folded, out=slot)
         else:
-            copyto(slot, action)
-        copyto(self._newest[t + 1], slot)
+            copyto(slot, self._folded)
+        if self.stride > 1:
+            copyto(self._newest[t + 1], slot)
 
     def clear_adjoint(self) -> None:
         """Before a reverse pass."""
@@ -67,55 +73,56 @@ class History:
 
     def reverse_record(self, t: int) -> None:
         """Adjoint of a slot -> of the action that step t recorded in it, and of the mean before that."""
-        if self.stride == 1:
-            return
-        adjoint, slot, before = (
-            self.adjoint[self.slots + t],
-            self._past_adjoint[self._slot(t)],
-            t % self.stride,
-        )
-        multiply(slot, 1 / (before + 1), out=self._four)
-        add(adjoint, self._four, out=adjoint)
-        multiply(slot, before / (before + 1), out=slot)
+        _, adjoint, _, slot = self._views[t]
+        copyto(self._folded, slot)
+        matmul(self._unfold, self._four, out=self._back)
+        if self.stride > 1:
+            before = t % self.stride
+            multiply(self._back, 1 / (before + 1), out=self._back)
+            multiply(slot, before / (before + 1), out=slot)
+        add(adjoint, self._back, out=adjoint)
 
     def gradient(self, adjoint: Array) -> Array:
-        """(outputs, 4 * length): derivative by the weights of (steps, outputs, n) sums over what was seen."""
-        total = np.zeros((adjoint.shape[1], 4 * self.length), adjoint.dtype)
+        """Derivative by the weights of sums over what was seen, (modes, outputs, inputs).
+
+        ``adjoint`` (steps, modes, outputs, n) is that of the sums.
+        """
+        inputs, n = self.each * self.length, self._past.shape[3]
+        total = np.zeros((*adjoint.shape[1:3], inputs), adjoint.dtype)
+        mode, slot = self._past.strides[:2]
+        row = self._past.strides[2:]
         for before in range(min(self.stride, len(adjoint))):
-            some, past = adjoint[before :: self.stride], self._past[before > 0 :]
-            seen = as_strided(past, (len(some), 4 * self.length, past.shape[2]), past.strides)
+            some, past = adjoint[before :: self.stride], self._past[:, before > 0 :]
+            seen = as_strided(past, (len(some), self.modes, inputs, n), (slot, mode, *row))
             if before == 0:
                 total += outer(some, seen)
             elif self.length:  # the newest slot has changed since
-                total[:, :-4] += outer(some, seen[:, :-4])
-                total[:, -4:] += outer(some, self._newest[before : len(adjoint) : self.stride])
+                complete = inputs - self.each
+                total[..., :complete] += outer(some, seen[:, :, :complete])
+                total[..., complete:] += outer(some, self._newest[before : len(adjoint) : self.stride])
         return total
 
     def carry(self, steps: int) -> None:
         """What was at the end of a window of flight is the past of the next."""
         self.actions[: self.slots] = self.actions[steps : steps + self.slots].copy()
-        if self.stride > 1:
-            begun = steps // self.stride
-            self._past[: self.length] = self._past[begun : begun + self.length].copy()
+        begun = steps // self.stride
+        self._past[:, : self.length] = self._past[:, begun : begun + self.length].copy()
 
     def restart(self, index: NDArray[np.intp]) -> None:
         """Forget the past of some environments."""
         self.actions[: self.slots, :, index] = 0
-        self._past[: self.length, :, index] = 0
+        self._past[:, : self.length, :, index] = 0
 
     def copy(self, donor: int, index: NDArray[np.intp]) -> None:
         """Replace some environments' actions by another's."""
         for tape in (self.actions, self._past, self._newest):
             tape[..., index] = tape[..., donor, None]
 
-    def _slot(self, t: int) -> int:
-        return self.length + t // self.stride
-
     def _window(self, past: Array, t: int) -> Array:
         begun = -(-t // self.stride)
-        return past[begun : begun + self.length]
+        return past[:, begun : begun + self.length].reshape(self.modes, -1, past.shape[3])
 
 
 def outer(adjoint: Array, x: Array) -> Array:
-    """Sum over steps and environments of adjoint times input: (steps, o, n), (steps, i, n) -> (o, i)."""
-    return add.reduce(matmul(adjoint, x.transpose(0, 2, 1)), axis=0)
+    """Adjoint (steps, ..., o, n) times input (steps, ..., i, n), summed over steps and n: (..., o, i)."""
+    return add.reduce(matmul(adjoint, x.swapaxes(-1, -2)), axis=0)

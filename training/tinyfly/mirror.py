@@ -62,7 +62,7 @@ class Mirror:
 
 
 def mirrors(layout: Layout) -> list[Mirror]:
-    """The reflections that map a layout's roll, pitch and yaw levers (3, 4) onto themselves."""
+    """The reflections that map a layout's levers (3, 4) onto themselves: none, one or all three."""
     levers = np.array(layout)
     found = []
     for x, y in ((-1, 1), (1, -1), (-1, -1)):
@@ -71,4 +71,4 @@ def mirrors(layout: Layout) -> list[Mirror]:
         motors = apart.argmin(0)
         if apart.min(0).max() <= TOLERANCE and len(set(motors)) == 4:
             found.append(Mirror(x, y, motors))
-    return found
+    return found if len(found) != 2 else found[:1]  # any two make the third, which only just was not found

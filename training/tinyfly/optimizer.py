@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyfly.actor import Weights
+from tinyfly.weights import Weights
 
 Array = NDArray[np.floating]
 
@@ -23,15 +23,18 @@ NEWTON_SCHULZ_STEPS = 5
 
 
 def orthogonalise(m: Array) -> Array:
-    """The matrix with m's singular vectors and singular values near 1 (within about 0.7..1.2)."""
+    """The matrix with m's singular vectors and singular values near 1 (within about 0.7..1.2).
+
+    Of a stack of matrices, each by itself.
+    """
     a, b, c = NEWTON_SCHULZ
-    wide = m.shape[0] <= m.shape[1]
-    x = m if wide else m.T
-    x = x / (np.sqrt(np.vdot(x, x)) + 1e-7)
+    wide = m.shape[-2] <= m.shape[-1]
+    x = m if wide else m.swapaxes(-1, -2)
+    x = x / (np.sqrt(np.square(x).sum((-2, -1), keepdims=True)) + 1e-7)
     for _ in range(NEWTON_SCHULZ_STEPS):
-        gram = x @ x.T
+        gram = x @ x.swapaxes(-1, -2)
         x = a * x + (b * gram + c * (gram @ gram)) @ x
-    return x if wide else x.T
+    return x if wide else x.swapaxes(-1, -2)
 
 
 class Muon:
@@ -44,7 +47,7 @@ class Muon:
     def __init__(
         self, weights: Weights, input_scale: Array, momentum: float = 0.85, decay: float = 0.0
     ) -> None:
-        """``input_scale`` (columns of the first matrix,)."""
+        """``input_scale``: of the first matrix's columns; anything that broadcasts to it."""
         self.momentum, self.decay = momentum, decay
         self.scales: tuple[Array | float, ...] = (input_scale, 1.0, 1.0)
         self.velocity = [np.zeros_like(w) for w in weights]
@@ -55,4 +58,4 @@ class Muon:
             v *= self.momentum
             v += g
             w *= 1 - rate * self.decay
-            w -= rate * math.sqrt(len(w)) * scale * orthogonalise((g + self.momentum * v) * scale)
+            w -= rate * math.sqrt(w[..., 0].size) * scale * orthogonalise((g + self.momentum * v) * scale)

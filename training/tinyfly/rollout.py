@@ -12,9 +12,10 @@ import numpy as np
 from numpy import add, maximum, minimum, multiply, subtract
 from numpy.typing import NDArray
 
-from tinyfly.actor import Actor, Weights
+from tinyfly.actor import Actor
 from tinyfly.airframe import GRAVITY_M_S2
 from tinyfly.banks import BANK, gust_bank, noise_bank
+from tinyfly.columns import ACCELERATION_UNIT
 from tinyfly.contract import Contract
 from tinyfly.cost import Cost
 from tinyfly.episodes import DT, Episodes
@@ -22,9 +23,12 @@ from tinyfly.errors import UserError
 from tinyfly.felt import ROWS as FELT_ROWS
 from tinyfly.felt import Felt
 from tinyfly.history import History
+from tinyfly.mirror import mirrors
 from tinyfly.physics import POSITION, RATE, ROWS, VELOCITY, Adjoint, Physics
 from tinyfly.statistics import upper_median
+from tinyfly.symmetry import Symmetry
 from tinyfly.task import Task
+from tinyfly.weights import Weights
 
 Array = NDArray[np.floating]
 
@@ -32,7 +36,6 @@ CLIPPED = slice(POSITION.start, VELOCITY.stop)  # rows that the contract clips
 SEEN_Z = [11, 14, 17]  # the world's z along each axis of the body
 LIMIT_EVERY = 4  # steps between two looks at the adjoint's size
 DIVERGED_M, DIVERGED_RAD_S = 6.0, 80.0  # such an environment teaches nothing in this window
-ACCELERATION_UNIT = 0.1  # of the reference's, as the actor sees it
 LOST_RAD_S = 25.0  # and such a one starts afresh in the next
 
 
@@ -68,8 +71,11 @@ class Rollout:
         inputs = self.differentiable + 1 + 3 * len(self.previews)
         self.episodes = Episodes(task, n, rng, dtype)
         self.physics = Physics(self.episodes, steps, feels=bool(c.specific_force))
-        past = History(n, steps, c.history_length, _stride(c), dtype)
-        self.actor = Actor(n, steps, past, inputs, self.differentiable, task.recipe.width, dtype)
+        found = mirrors(task.population.layout) if task.recipe.mirrors else []
+        self.symmetry = Symmetry(found, c, task.recipe.width)
+        slots = self.episodes.slots  # actions that the latency may ask for; the change asks for one
+        past = History(n, steps, c.history_length, _stride(c), slots, self.symmetry.fold_motors, dtype)
+        self.actor = Actor(n, steps, past, inputs, self.differentiable, self.symmetry, dtype)
         self.actor.input[:, self.differentiable] = 1
         self.noise_bank, self.gust_bank = noise_bank(task, rng, n, dtype), gust_bank(task, rng, n, dtype)
         self.noise = np.zeros((steps, ROWS, n), dtype)
@@ -205,7 +211,7 @@ class Rollout:
         lost = ~np.isfinite(add.reduce(a.all, axis=0))
         if lost.any():
             for adjoint in actor.adjoint:
-                adjoint[:steps, :, lost] = 0
+                adjoint[:steps, ..., lost] = 0
             if record is not None:
                 record[:, :, lost] = 0
         if self.task.recipe.influence is not None:
@@ -231,7 +237,7 @@ class Rollout:
         good = (np.abs(x[RATE]).max(0) < DIVERGED_RAD_S) & (np.abs(x[POSITION]).max(0) < DIVERGED_M)
         bad, donor = np.nonzero(~good)[0], int(np.argmax(good))
         if len(bad) and good.any():
-            p, a = self.physics, self.actor
+            p = self.physics
             for tape in (
                 p.tape,
                 p.rotor,
@@ -242,11 +248,9 @@ class Rollout:
                 p.air,
                 self.integrated,
                 *([self.felt.state] if self.felt else []),
-                a.input,
-                *a.hidden,
             ):
                 tape[..., bad] = tape[..., donor, None]
-            a.past.copy(donor, bad)
+            self.actor.copy(donor, bad)
         return len(bad)
 
     def loss(self, steps: int) -> float:

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 import tinyfly
-from tinyfly.actor import Weights, initial_weights
 from tinyfly.airframe import Airframe
 from tinyfly.columns import bias_column, input_scale, layers
 from tinyfly.console import Report
@@ -17,14 +16,13 @@ from tinyfly.critic import CostateCritic
 from tinyfly.errors import UserError
 from tinyfly.evaluate import Scenario, draw, judge
 from tinyfly.flight import Conditions
-from tinyfly.mirror import mirrors
 from tinyfly.optimizer import Muon
 from tinyfly.physics import POSITION
 from tinyfly.policy import Policy
 from tinyfly.rollout import Rollout
 from tinyfly.start import Start
-from tinyfly.symmetry import Symmetry
 from tinyfly.task import Recipe, Task, make_task
+from tinyfly.weights import Weights, initial_weights
 
 LESSONS = 576  # at most about so many states an update teach the critic
 RAMP = 0.2  # share of the updates over which the critic's word comes to count
@@ -92,15 +90,14 @@ def optimise(task: Task, seed: int, progress: Report | None = None) -> tuple[Wei
     streams = np.random.SeedSequence(seed).spawn(3)
     rng = [np.random.default_rng(s) for s in streams]
     rollout = Rollout(task, r.environments, max(r.horizon), rng[0])
-    found = mirrors(task.population.layout) if r.mirrors else []
-    symmetry = Symmetry(found, task.contract, r.width)
+    symmetry = rollout.symmetry
     # The mean of independent draws is smaller than each by the root of their number.
     size = r.initial_size * math.sqrt(symmetry.order)
     scale, hover = input_scale(task.contract), task.contract.hover_action
-    weights = initial_weights(rng[1], rollout.actor.history, scale, r.width, hover, size)
-    weights.first[:, bias_column(task.contract)] = 0  # no bias at first
-    symmetry.project(weights)
-    optimizer = Muon(weights, scale, r.momentum, r.decay)
+    whole = initial_weights(rng[1], symmetry.history, scale, r.width, hover, size)
+    whole.first[:, bias_column(task.contract)] = 0  # no bias at first
+    weights = symmetry.modes(whole)
+    optimizer = Muon(weights, symmetry.inputs(scale), r.momentum, r.decay)
     critic = CostateCritic(rollout, rng[2], r.critic_features) if r.critic else None
     record = np.empty(
         (1 + min(LESSONS // r.environments, max(r.horizon)), *rollout.adjoint.all.shape), np.float32
@@ -124,12 +121,11 @@ def optimise(task: Task, seed: int, progress: Report | None = None) -> tuple[Wei
                 costates = record[: len(recorded)]
                 gradient = rollout.reverse(steps, critic.predict(steps) * np.float32(ramp), costates, every)
                 critic.fit(
-                    np.concatenate([critic.features(t) for t in recorded], 1),
+                    np.concatenate([critic.features(t) for t in recorded], 2),
                     np.concatenate(list(costates), 1) * np.float32(r.environments * steps),
                 )
             else:
                 gradient = rollout.reverse(steps)
-            symmetry.project(gradient)
             norm = math.sqrt(sum(float(np.vdot(g, g)) for g in gradient))
             if not math.isfinite(norm):
                 raise Diverged(f"the gradient is not finite at update {update + 1} of {r.updates}")
@@ -148,10 +144,9 @@ def optimise(task: Task, seed: int, progress: Report | None = None) -> tuple[Wei
     if averaged:
         for m, w in zip(mean, weights, strict=True):
             np.divide(m, averaged, out=w)
-    symmetry.settle(weights)
     if not all(np.isfinite(w).all() for w in weights):
         raise Diverged("the weights are not finite")
-    return weights, env_steps
+    return symmetry.whole(weights), env_steps
 
 
 def horizon(r: Recipe, update: int, stride: int) -> int:
