@@ -4,12 +4,14 @@ A mode's layer is one matrix product, its biases the weights of an input of ones
 themselves: modes are folded into sisters before it, and sisters into modes after it, by a matrix that is its
 own inverse. The weights' gradient needs all steps' adjoints times all steps' inputs; it is taken after the
 loop in a few large products.
+
+Where a matrix is no stack and its result is contiguous, `dot` costs half a microsecond less than `matmul`.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numpy import add, matmul, multiply, subtract, tanh
+from numpy import add, dot, matmul, multiply, subtract, tanh
 from numpy.typing import NDArray
 
 from tinyfly.history import History, outer
@@ -109,16 +111,16 @@ class Actor:
         """History and `input[t]` -> the action of step t."""
         past, x, one, one_flat, folded, folded_flat, two, two_units, two_flat, action = self._forward_views[t]
         modes, flat, fold = self._modes, self._flat_modes, self._fold
-        matmul(self._state, x, out=self._rows_of_state)
+        dot(self._state, x, out=self._rows_of_state)
         matmul(self._past, past, out=modes)
         add(modes, self._of_state, out=modes)
-        matmul(fold, flat, out=one_flat)
+        dot(fold, flat, out=one_flat)
         tanh(one, out=one)
         matmul(fold, one_flat, out=folded_flat)
         matmul(self._between, folded, out=modes)
-        matmul(fold, flat, out=two_flat)
+        dot(fold, flat, out=two_flat)
         tanh(two_units, out=two_units)
-        matmul(self._last, two, out=action)
+        dot(self._last, two, out=action)
         tanh(action, out=action)
         self.past.record(t)
 
@@ -128,16 +130,16 @@ class Actor:
         units, flat, fold, scratch = self._units, self._flat_sisters, self._fold, self._scratch
         self.past.reverse_record(t)
         _through_tanh(action, y_3, self._four, last)
-        matmul(self._last_t, last, out=units)
+        dot(self._last_t, last, out=units)
         _through_tanh(units, y_2, scratch, units)
-        matmul(fold, flat, out=two_flat)
+        dot(fold, flat, out=two_flat)
         matmul(self._between_t, two, out=self._modes)
-        matmul(fold, self._flat_modes, out=flat)
+        dot(fold, self._flat_modes, out=flat)
         _through_tanh(units, y_1, scratch, units)
-        matmul(fold, flat, out=one_flat)
+        dot(fold, flat, out=one_flat)
         matmul(self._past_t, one, out=self._back_past)
         add(history, self._back_past, out=history)
-        matmul(self._state_t, one_rows, out=self.back)
+        dot(self._state_t, one_rows, out=self.back)
 
     def gradient(self, steps: int) -> Weights:
         """Derivative of the loss by the weights, in modes, after the reverse pass over ``steps`` steps."""

@@ -9,7 +9,7 @@ with an advance: their lengths must be multiples of the stride.
 from __future__ import annotations
 
 import numpy as np
-from numpy import add, copyto, matmul, multiply, subtract
+from numpy import add, copyto, dot, matmul, multiply, subtract
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
@@ -55,7 +55,7 @@ class History:
     def record(self, t: int) -> None:
         """Step t has acted."""
         action, _, slot, _ = self._views[t]
-        matmul(self._fold, action, out=self._four)
+        dot(self._fold, action, out=self._four)
         before = t % self.stride
         if before:
             subtract(self._folded, slot, out=self._folded)
@@ -75,7 +75,7 @@ class History:
         """Adjoint of a slot -> of the action that step t recorded in it, and of the mean before that."""
         _, adjoint, _, slot = self._views[t]
         copyto(self._folded, slot)
-        matmul(self._unfold, self._four, out=self._back)
+        dot(self._unfold, self._four, out=self._back)
         if self.stride > 1:
             before = t % self.stride
             multiply(self._back, 1 / (before + 1), out=self._back)

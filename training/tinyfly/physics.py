@@ -18,7 +18,7 @@ rotation matrix column by column. A rotor's speed r is in the units of the actio
 from __future__ import annotations
 
 import numpy as np
-from numpy import add, copyto, greater, matmul, maximum, multiply, subtract
+from numpy import add, copyto, dot, greater, maximum, multiply, subtract
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
@@ -100,7 +100,7 @@ class Physics:
         multiply(s.rotor_sum, c.curve_2, out=self._four)
         add(self._four, c.curve_1, out=self._four)
         multiply(self._four, s.rotor_sum, out=self._four)
-        matmul(self.mixer, self._four, out=s.wrench)
+        dot(self.mixer, self._four, out=s.wrench)
         multiply(s.wrench, c.scale, out=s.wrench)
         add(s.wrench, c.offset, out=s.wrench)
         # angular velocity: w + torque - gyro * w_(j+1) w_(j+2)
@@ -186,7 +186,7 @@ class Physics:
         subtract(a.rate, b.rate_pair_1, out=a.rate)
         # thrust and torque
         multiply(b.wrench, c.scale, out=b.wrench)
-        matmul(self.mixer_t, b.wrench, out=b.rotor)
+        dot(self.mixer_t, b.wrench, out=b.rotor)
         multiply(b.rotor, s.slope, out=b.rotor)
         # rotor lag
         add(a.rotor, b.rotor, out=a.rotor)
