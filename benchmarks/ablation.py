@@ -68,7 +68,8 @@ class SymmetricCritic(critic.CostateCritic):
     def _plain(self, t: int):
         r = self.rollout
         x = r.actor.input[min(t, r.steps - 1)]  # the last state has not been observed yet
-        past = r.actor.past.window(t).reshape(4, -1, r.n)  # thrust, pitch, roll and yaw of every slot
+        past, window = r.actor.past, r.actor.past.window(t)
+        past = window.reshape(past.modes, past.length, past.each, r.n).swapaxes(1, 2).reshape(4, -1, r.n)
         past = np.tensordot(r.symmetry.fold_motors.reshape(4, 4).T, past, 1).swapaxes(0, 1)
         scale = np.repeat([0.3, 5.0, 2.0, 1.5], [3, 3, 3, len(x) - 9])[:, None]
         return np.concatenate([x * scale, past.reshape(-1, r.n)]).astype(np.float32)
@@ -77,11 +78,12 @@ class SymmetricCritic(critic.CostateCritic):
 class ValueCritic(critic.CostateCritic):
     """A value in place of its gradient: the same solve, onto returns (a window's costs, then its own guess).
 
-    A value is the same in every mirror, so its features are: what the first mode hears, squares of the state,
-    sums of sisters. Their derivative by the state is the costate.
+    A value is the same in every mirror, so its features are: what the first mode hears, squares of the body's
+    state, sums of sisters. Their derivative by the state is the costate.
     """
 
     STATE = np.r_[0:22]  # of `_plain`: position, velocity, rate, rotation, rotors
+    SQUARED = np.r_[0:18]  # of these the squares too; those of rotors change places in a mirror
     SCALE = np.repeat([5.0, 2.0, 0.3, 1.5, 2.0], [3, 3, 3, 9, 4]).astype(np.float32)[:, None]
     DISCOUNT = 0.97  # a step; without it the guesses feed on themselves and every run diverges
     ROWS = np.r_[POSITION, VELOCITY, RATE, ROTATION, 18:22]  # of the adjoint, in that order
@@ -102,19 +104,20 @@ class ValueCritic(critic.CostateCritic):
     def features(self, t: int):
         plain = self._plain(t)
         mode = super().features(t)[:1]
-        return np.concatenate([mode, np.square(plain[None, self.STATE])], 1)
+        return np.concatenate([mode, np.square(plain[None, self.SQUARED])], 1)
 
     def predict(self, t: int):
         plain, w = self._plain(t), self.matrix[0, 0]
         heard = self.basis.shape[1]
-        linear, random, square = np.split(w, [heard, len(w) - len(self.STATE)])
+        linear, random, square = np.split(w, [heard, len(w) - len(self.SQUARED)])
         sisters = self._fold(self.random @ (self.basis @ plain))
         slope = (1 - np.square(np.tanh(sisters))) * (random * self.fold[0, 0])[:, None]
         gradient = self.basis[0].T @ linear[:, None]
         gradient = gradient + np.einsum(
             "jpv,jrp,jrn->vn", self.basis, self.random, self._fold(slope), optimize=True
         )
-        gradient = gradient[self.STATE] + 2 * square[:, None] * plain[self.STATE]
+        gradient = gradient[self.STATE]
+        gradient[self.SQUARED] += 2 * square[:, None] * plain[self.SQUARED]
         costate = np.zeros((len(self.rollout.adjoint.all), plain.shape[1]), np.float32)
         costate[self.ROWS] = gradient * self.SCALE
         return costate
@@ -126,9 +129,7 @@ class ValueCritic(critic.CostateCritic):
         for cost in to_go[::-1]:
             cost += self.DISCOUNT * value
             value = cost
-        times = costates.shape[1] // r.n
-        every = -(-(r.steps - r.steps // 4) * r.n // trainer.LESSONS)
-        super().fit(features, to_go[: every * times : every].reshape(1, -1))
+        super().fit(features, to_go[trainer.lessons(r.steps, r.n)].reshape(1, -1))
 
 
 def main() -> None:

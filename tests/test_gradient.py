@@ -56,8 +56,36 @@ def half_turn_task():
     return replace(crazyflie_task(), population=Fixed(airframe))
 
 
+def left_right_task():
+    """Front rotors spread wider, in another order, turning the other way."""
+    wide = [(x, y * (1.3 if x > 0 else 1), z) for x, y, z in USUAL.rotor_position_m]
+    order = [2, 0, 3, 1]
+    airframe = replace(
+        USUAL,
+        rotor_position_m=tuple(wide[i] for i in order),
+        rotor_torque_sign=tuple(-USUAL.rotor_torque_sign[i] for i in order),
+    )
+    return replace(slow_history_task(), population=Fixed(airframe))
+
+
 def no_mirrors_task():
     return tasks.with_recipe(slow_history_task(), mirrors=False)
+
+
+def no_past_task():
+    """Neither history nor latency."""
+    return replace(with_history(crazyflie_task(), 0), latency_s=0.0)
+
+
+MAKE_TASKS = [
+    paper_task,
+    crazyflie_task,
+    slow_history_task,
+    half_turn_task,
+    left_right_task,
+    no_mirrors_task,
+    no_past_task,
+]
 
 
 def flown(task):
@@ -79,9 +107,7 @@ def flown(task):
     return rollout, weights, fly
 
 
-@pytest.mark.parametrize(
-    "make_task", [paper_task, crazyflie_task, slow_history_task, half_turn_task, no_mirrors_task]
-)
+@pytest.mark.parametrize("make_task", MAKE_TASKS)
 def test_gradient_equals_finite_differences(make_task):
     rollout, weights, fly = flown(make_task())
     gradient = rollout.reverse(STEPS)
@@ -110,6 +136,27 @@ def test_the_case_exercises_every_branch():
         assert (mask[:STEPS] == 0).any() and (mask[:STEPS] != 0).any(), (
             "some inputs are clipped, some are not"
         )
+
+
+def test_what_the_critic_learns_are_derivatives_by_the_state():
+    """Of the window's mean loss, by a state on the way: flown again from there, a little off."""
+    rollout, _, fly = flown(replace(crazyflie_task(), latency_s=0.0))
+    record = np.empty((2, len(rollout.adjoint.all), ENVIRONMENTS))
+    rollout.physics.rotor[0] += 0.05  # away from where rise and fall meet
+    fly()
+    rollout.reverse(STEPS, None, record, 7)
+    first = rollout.physics.state[0], rollout.physics.rotor[0], rollout.integrated[0]
+    start = np.concatenate(first)
+    direction = np.random.default_rng(4).standard_normal(start.shape)
+
+    def moved(h):
+        state, rotor, integral = np.split(start + h * direction, [18, 22])
+        rollout.physics.start(np.arange(ENVIRONMENTS), state, rotor)
+        rollout.integrated[0] = integral
+        return fly()
+
+    slope = (moved(1e-6) - moved(-1e-6)) / 2e-6
+    assert np.vdot(record[0, :25], direction) == pytest.approx(slope, rel=1e-5)
 
 
 @pytest.mark.parametrize("make_task", [paper_task, crazyflie_task, half_turn_task])

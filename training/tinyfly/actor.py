@@ -74,7 +74,7 @@ class Actor:
                 self._first[t],
                 flat(self._first[t]),
                 self._folded[t],
-                self._folded[t, :, :-1].reshape(modes, -1),
+                flat(self._folded[t, :, :-1]),
                 self._second[t],
                 self._second[t, :width],
                 flat(self._second[t, :width]),
@@ -144,11 +144,10 @@ class Actor:
     def gradient(self, steps: int) -> Weights:
         """Derivative of the loss by the weights, in modes, after the reverse pass over ``steps`` steps."""
         one, two, last = (a[:steps] for a in self.adjoint)
-        state = outer(one.reshape(steps, len(self._units), -1), self.input[:steps]).reshape(
-            *one.shape[1:3], -1
-        )
+        state = outer(one.reshape(steps, len(self._units), -1), self.input[:steps])
+        state = self.symmetry.heard(state.reshape(*one.shape[1:3], -1))
         return Weights(
-            np.concatenate([self.past.gradient(one), self.symmetry.heard(state)], 2),
+            np.concatenate([self.past.gradient(one), state], 2),
             outer(two, self._folded[:steps]),
             self.symmetry.last_modes(outer(last, self._second[:steps])),
         )

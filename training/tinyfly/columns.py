@@ -17,7 +17,6 @@ from tinyfly.physics import POSITION, RATE, ROTATION, VELOCITY
 from tinyfly.weights import Weights
 
 Array = NDArray[np.floating]
-Index = NDArray[np.intp]
 
 FORCE = slice(ROTATION.stop, ROTATION.stop + 3)  # where it is felt; the row of ones comes after it
 ROWS = {
@@ -56,14 +55,12 @@ def input_scale(c: Contract) -> Array:
     return scale
 
 
-def mirrored(c: Contract, m: Mirror) -> tuple[Index, Array]:
-    """(columns of the first matrix,) each: where a mirror finds every column, and with which sign."""
-    index, signs = np.arange(_width(c)), np.ones(_width(c))
+def mirror_signs(c: Contract, m: Mirror) -> Array:
+    """(columns of the first matrix,): the sign with which a mirror shows each; past actions change places."""
+    signs = np.ones(_width(c))
     for channel, columns in _columns(c):
         signs[columns] = m.signs(channel)
-        if channel.name == "action_history":
-            index[columns] = np.reshape(columns, (-1, 4))[:, m.motors].ravel()
-    return index, signs
+    return signs
 
 
 def bias_column(c: Contract) -> int:

@@ -5,9 +5,9 @@ the future cost by the window's last state, the costate. The reverse pass comput
 it walks through, so the critic is regression onto numbers that are already there: no bootstrapped value, no
 second network to differentiate, no optimiser. Features are privileged (the true state, rotor speeds,
 disturbance, airframe, latency: what the actor never sees) and pass through fixed random tanh features as
-well. One weighted recursive least-squares solve per update follows the actor as it changes. The costate of a
-mirrored state is the mirrored costate, so the critic has the actor's modes (`symmetry`): a regression for
-each of them, from what it hears onto what it hears, and every state teaches as four would.
+well. One weighted recursive least-squares solve every second update follows the actor as it changes. The
+costate of a mirrored state is the mirrored costate, so the critic has the actor's modes (`symmetry`): a
+regression for each of them, from what it hears onto what it hears, and every state teaches as four would.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from tinyfly.statistics import upper_median
 
 Array = NDArray[np.floating]
 
-FORGET = 0.8  # weight of an update's sums in the next one's
+FORGET = 0.8  # weight of a fit's sums in the next one's
 RIDGE = 0.01  # of the mean diagonal
 
 
 class CostateCritic:
-    """costate / (environments * horizon) = matrix @ features, mode by mode."""
+    """costate * environments * horizon = matrix @ features, mode by mode."""
 
     def __init__(self, rollout: Rollout, rng: np.random.Generator, random: int) -> None:
-        """``random``: how many random features."""
-        self.rollout, self.outputs, modes = rollout, len(rollout.adjoint.all), rollout.symmetry.order
+        """``random``: how many random features, shared out among the modes."""
+        self.rollout, modes = rollout, rollout.symmetry.order
         self.fold = rollout.symmetry.fold.astype(np.float32)
         extra = len(rollout.adjoint.extra) // 3
         costate = ["axial", "polar", "polar", "rotation", "motors", *["polar"] * extra]
@@ -48,8 +48,7 @@ class CostateCritic:
 
     def predict(self, t: int) -> Array:
         """(rows of the adjoint, n) costates of the states at step t of the window."""
-        heard = self.matrix @ self.features(t)
-        return self.costate_basis.reshape(-1, self.outputs).T @ heard.reshape(-1, heard.shape[2])
+        return np.tensordot(self.costate_basis, self.matrix @ self.features(t), ((0, 1), (0, 1)))
 
     def features(self, t: int) -> Array:
         """(modes, features, n) of the states at step t."""

@@ -57,7 +57,7 @@ class Mirror:
 
     @property
     def sisters(self) -> int:
-        """Units i and i ^ sisters of a hidden layer are each other's mirror image."""
+        """With all three mirrors, units i and i ^ sisters of a hidden layer are each other's image."""
         return (self.x < 0) + 2 * (self.y < 0)
 
 

@@ -53,7 +53,10 @@ class Muon:
         self.velocity = [np.zeros_like(w) for w in weights]
 
     def step(self, weights: Weights, gradient: Weights, rate: float) -> None:
-        """One update with Nesterov momentum, of size ``rate * sqrt(outputs)`` whatever the gradient's."""
+        """One update with Nesterov momentum, of size ``rate * sqrt(outputs)`` whatever the gradient's.
+
+        But for what the iteration leaves of that: of a mode's only row, as the last layer has them, .7.
+        """
         for w, g, v, scale in zip(weights, gradient, self.velocity, self.scales, strict=True):
             v *= self.momentum
             v += g

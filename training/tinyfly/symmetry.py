@@ -5,8 +5,8 @@ come in fours, of which each sees what its sisters see in a mirror. In sums and 
 of the four motors (thrust, pitch, roll, yaw), such a network falls apart: a mode of one layer hears only the
 same mode of the layer before, and of the state only the values that change their signs in mirrors as the mode
 does. Training has the weights in these modes. So it searches among symmetric policies alone, every flight
-counts as four (what is learnt from it is what its mirror images would have taught as well), and every matrix
-product is a quarter of the work. What the chip gains: `modal`.
+counts as four (what is learnt from it is what its mirror images would have taught as well), and the products
+with past actions and between the hidden layers are a quarter of the work. What the chip gains: `modal`.
 
 The change of coordinates is orthonormal: gradients, norms and Muon's steps mean in modes what they mean for
 the whole network. An airframe that is only symmetric left to right has two modes, pairs in place of fours;
@@ -20,13 +20,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyfly.columns import input_scale, mirrored
+from tinyfly.columns import input_scale, mirror_signs
 from tinyfly.contract import Contract
 from tinyfly.mirror import Mirror
 from tinyfly.weights import Weights
 
 Array = NDArray[np.floating]
-Index = NDArray[np.intp]
 
 
 class Symmetry:
@@ -52,7 +51,7 @@ class Symmetry:
             self.fold_motors[:, place, images] = self.fold
         # Of the first matrix, past actions and what comes after them; all columns as the actor has them.
         count, self.history = len(input_scale(contract)), 4 * contract.history_length
-        signs = [np.ones(count), *(mirrored(contract, m)[1] for m in found)]
+        signs = [np.ones(count), *(mirror_signs(contract, m) for m in found)]
         self._heard = self._of_mode(np.stack(signs)[:, self.history :])
         past = 4 * np.arange(contract.history_length)[:, None] + self._motors[:, None]
         self._first = np.append(past, np.arange(self.history, count))

@@ -60,7 +60,7 @@ class Recipe:
     critic: bool = True
     critic_features: int = 64  # random ones, besides the plain
     width: int = 64
-    initial_size: float = 1.0  # of the weights, times the usual (`actor.initial_weights`)
+    initial_size: float = 1.0  # of the weights, times the usual (`weights.initial_weights`)
     mirrors: bool = True  # the policy shares the airframe's mirror symmetries (`symmetry`)
 
 
@@ -92,20 +92,6 @@ SCALES = {
 }
 WILD = Start(angle_deg=180.0, velocity_m_s=3.0, rate_rad_s=10.0, level=0.0)  # to recover from anything
 
-# Where airframes have to be found out and references followed: more of everything, and small weights.
-THOROUGH = Recipe(
-    updates=300,
-    environments=96,
-    horizon=(30, 70),
-    rate=0.02,
-    average=0.2,
-    decay=0.3,
-    reset=0.3,
-    adjoint_limit=2000.0,
-    critic_features=192,
-    width=48,
-)
-
 
 def paper(airframe: Airframe, budget_s: float | None = None) -> Task:
     """The task of *Learning to Fly in Seconds*: hover its model from its start states, its 146 inputs.
@@ -121,11 +107,11 @@ def paper(airframe: Airframe, budget_s: float | None = None) -> Task:
     if budget_s < 0.75:
         recipe = replace(
             recipe,
-            updates=round(94 * budget_s),
+            updates=round(108 * budget_s),
             environments=24,
             horizon=(20, 38),
             adjoint_limit=300.0,
-            decay=0.1,
+            decay=0.2,
         )
     contract = _scaled(paper_contract(hover_action=airframe.hover_action, thrust_curve=airframe.thrust_curve))
     loss = Loss(position=100.0, linear_m=0.1, attitude=2.0, velocity=0.5)
@@ -138,14 +124,26 @@ def crazyflie(airframe: Airframe) -> Task:
         "crazyflie",
         _tracking_contract(airframe),
         Ranges.around(airframe),
-        starts=((0.75, Start()), (0.25, WILD)),
+        starts=((0.7, Start()), (0.3, WILD)),
         noise=Noise(tilt_bias_rad=0.005, velocity_bias_m_s=0.005, rate_bias_rad_s=0.01),
         wind=Wind(gust=0.03),
         latency_s=0.03,
         paths=Paths(),
         lost_m=5.0,
         loss=Loss(position=1000.0, linear_m=0.03, attitude=40.0, velocity=2.0, rate=0.04, change=1.0),
-        recipe=replace(THOROUGH, rate_end=0.002, decay=0.25, reset=0.35, adjoint_limit=3000.0, influence=2.0),
+        recipe=Recipe(
+            updates=300,
+            environments=160,
+            horizon=(30, 70),
+            rate=0.02,
+            rate_end=0.002,
+            average=0.2,
+            adjoint_limit=3000.0,
+            influence=2.0,
+            decay=0.25,
+            critic_features=192,
+            width=48,
+        ),
     )
 
 
@@ -160,8 +158,18 @@ def tracking(airframe: Airframe) -> Task:
         latency_s=0.022,
         paths=Paths(period_s=(1.3, 8.0), acceleration_m_s2=12.0),
         loss=Loss(position=500.0, linear_m=0.1, velocity=0.1, change=0.5),
-        recipe=replace(
-            THOROUGH, updates=250, environments=56, rate=0.03, rate_end=0.005, average=0.25, critic=False
+        recipe=Recipe(
+            updates=250,
+            environments=56,
+            horizon=(30, 70),
+            rate=0.03,
+            rate_end=0.005,
+            average=0.25,
+            reset=0.3,
+            adjoint_limit=2000.0,
+            decay=0.3,
+            critic=False,
+            width=48,
         ),
     )
 

@@ -24,7 +24,8 @@ from tinyfly.start import Start
 from tinyfly.task import Recipe, Task, make_task
 from tinyfly.weights import Weights, initial_weights
 
-LESSONS = 576  # at most about so many states an update teach the critic
+LESSONS = 576  # at most about so many states at a time teach the critic
+LEARN_EVERY = 2  # updates: one of so many teaches it
 RAMP = 0.2  # share of the updates over which the critic's word comes to count
 WARM_UP = 3  # updates
 GRADIENT_LIMIT = 1.0  # norm
@@ -115,15 +116,15 @@ def optimise(task: Task, seed: int, progress: Report | None = None) -> tuple[Wei
                 raise Diverged(f"most environments were lost at update {update + 1} of {r.updates}")
             if critic:
                 ramp = min(1.0, update / (r.updates * RAMP)) / (r.environments * steps)
-                early = steps - steps // 4  # what comes later says too little about the time beyond
-                every = -(-early * r.environments // LESSONS)
-                recorded = range(0, early, every)
-                costates = record[: len(recorded)]
-                gradient = rollout.reverse(steps, critic.predict(steps) * np.float32(ramp), costates, every)
-                critic.fit(
-                    np.concatenate([critic.features(t) for t in recorded], 2),
-                    np.concatenate(list(costates), 1) * np.float32(r.environments * steps),
-                )
+                taught = lessons(steps, r.environments)
+                costates = None if update % LEARN_EVERY else record[: len(taught)]
+                beyond = critic.predict(steps) * np.float32(ramp)
+                gradient = rollout.reverse(steps, beyond, costates, taught.step)
+                if costates is not None:
+                    critic.fit(
+                        np.concatenate([critic.features(t) for t in taught], 2),
+                        np.concatenate(list(costates), 1) * np.float32(r.environments * steps),
+                    )
             else:
                 gradient = rollout.reverse(steps)
             norm = math.sqrt(sum(float(np.vdot(g, g)) for g in gradient))
@@ -154,6 +155,12 @@ def horizon(r: Recipe, update: int, stride: int) -> int:
     first, last = r.horizon
     steps = int(first + (last - first) * min(1.0, update / (r.updates * r.grow)))
     return steps - steps % stride
+
+
+def lessons(steps: int, environments: int) -> range:
+    """Steps of a window that teach the critic; later ones say too little about the time beyond."""
+    early = steps - steps // 4
+    return range(0, early, -(-early * environments // LESSONS))
 
 
 def learning_rate(r: Recipe, update: int) -> float:
