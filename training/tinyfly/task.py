@@ -133,7 +133,7 @@ def crazyflie(airframe: Airframe) -> Task:
         loss=Loss(position=1000.0, linear_m=0.03, attitude=40.0, velocity=2.0, rate=0.04, change=1.0),
         recipe=Recipe(
             updates=300,
-            environments=160,
+            environments=144,
             horizon=(30, 70),
             rate=0.02,
             rate_end=0.002,
