@@ -97,7 +97,7 @@ class Actor:
         ]
 
     def use(self, w: Weights) -> None:
-        """Take the weights, in modes, for the coming passes."""
+        """Take the weights, in modes, for the coming passes; those of what a mode is deaf to do not count."""
         reach, width = self._back_past.shape[1], len(self._units)
         self._past, self._state = w.first[:, :, :reach], self.symmetry.heard(w.first[:, :, reach:])
         self._state = self._state.reshape(width, -1)
@@ -152,11 +152,10 @@ class Actor:
             self.symmetry.last_modes(outer(last, self._second[:steps])),
         )
 
-    def copy(self, donor: int, index: NDArray[np.intp]) -> None:
-        """Replace some environments by another, in all that the reverse pass needs."""
-        for tape in (self.input, self._first, self._folded, self._second):
-            tape[..., index] = tape[..., donor, None]
-        self.past.copy(donor, index)
+    @property
+    def tapes(self) -> tuple[Array, ...]:
+        """All that the reverse pass needs of the forward one, environments last."""
+        return (self.input, self._first, self._folded, self._second, *self.past.tapes)
 
 
 def _through_tanh(adjoint: Array, y: Array, scratch: Array, out: Array) -> None:

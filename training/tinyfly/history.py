@@ -113,10 +113,10 @@ class History:
         self.actions[: self.slots, :, index] = 0
         self._past[:, : self.length, :, index] = 0
 
-    def copy(self, donor: int, index: NDArray[np.intp]) -> None:
-        """Replace some environments' actions by another's."""
-        for tape in (self.actions, self._past, self._newest):
-            tape[..., index] = tape[..., donor, None]
+    @property
+    def tapes(self) -> tuple[Array, ...]:
+        """All that the reverse pass needs of the forward one, environments last."""
+        return self.actions, self._past, self._newest
 
     def _window(self, past: Array, t: int) -> Array:
         begun = -(-t // self.stride)

@@ -248,9 +248,9 @@ class Rollout:
                 p.air,
                 self.integrated,
                 *([self.felt.state] if self.felt else []),
+                *self.actor.tapes,
             ):
                 tape[..., bad] = tape[..., donor, None]
-            self.actor.copy(donor, bad)
         return len(bad)
 
     def loss(self, steps: int) -> float:

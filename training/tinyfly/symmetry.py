@@ -93,7 +93,7 @@ class Symmetry:
 
     def heard(self, first: Array) -> Array:
         """(modes, units, columns after the past actions) -> the same, nought where the mode is deaf."""
-        return first * self._heard[:, None].astype(first.dtype)
+        return first * self._heard[:, None]
 
     def inputs(self, columns: Array) -> Array:
         """A number for each of the first matrix's whole columns -> (columns of a mode,).

@@ -100,9 +100,6 @@ def optimise(task: Task, seed: int, progress: Report | None = None) -> tuple[Wei
     weights = symmetry.modes(whole)
     optimizer = Muon(weights, symmetry.inputs(scale), r.momentum, r.decay)
     critic = CostateCritic(rollout, rng[2], r.critic_features) if r.critic else None
-    record = np.empty(
-        (1 + min(LESSONS // r.environments, max(r.horizon)), *rollout.adjoint.all.shape), np.float32
-    )
     mean, averaged = [np.zeros_like(w) for w in weights], 0
     env_steps = 0
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -117,7 +114,9 @@ def optimise(task: Task, seed: int, progress: Report | None = None) -> tuple[Wei
             if critic:
                 ramp = min(1.0, update / (r.updates * RAMP)) / (r.environments * steps)
                 taught = lessons(steps, r.environments)
-                costates = None if update % LEARN_EVERY else record[: len(taught)]
+                costates = None
+                if update % LEARN_EVERY == 0:
+                    costates = np.empty((len(taught), *rollout.adjoint.all.shape), np.float32)
                 beyond = critic.predict(steps) * np.float32(ramp)
                 gradient = rollout.reverse(steps, beyond, costates, taught.step)
                 if costates is not None:
