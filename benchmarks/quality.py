@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from tinyfly import columns, trainer
 from tinyfly.airframe import Airframe
-from tinyfly.contract import paper_contract
 from tinyfly.disturbance import Wind
 from tinyfly.evaluate import Case, fly_scenario
 from tinyfly.policy import Policy
@@ -27,25 +26,6 @@ SEVEN = (
     "cf21B_500",
 )
 Row = dict[str, float]
-
-
-class Baseline:
-    """The paper's weights (13,828 float32: W1, b1, W2, b2, W3, b3), with its rational tanh."""
-
-    def __init__(self, path: Path) -> None:
-        data = np.fromfile(path, "<f4")
-        shapes = ((64, 146), (64,), (64, 64), (64,), (4, 64), (4,))
-        ends = np.cumsum([int(np.prod(s)) for s in shapes])
-        self.parts = [data[e - int(np.prod(s)) : e].reshape(s) for s, e in zip(shapes, ends, strict=True)]
-        self.parts[0] = np.roll(self.parts[0], 128, axis=1)  # ours has the history first
-        self.contract = paper_contract()
-
-    def act(self, observation):
-        x = observation
-        for w, b in zip(self.parts[::2], self.parts[1::2], strict=True):
-            x = np.clip(w @ x + b[:, None], -3, 3)
-            x = x * (27 + x * x) / (27 + 9 * x * x)
-        return x
 
 
 def train_timed(task: Task, seed: int) -> tuple[Policy, float]:

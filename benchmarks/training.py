@@ -24,7 +24,6 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 from quality import (
     SEVEN,
-    Baseline,
     crazyflie_row,
     machine,
     median,
@@ -36,6 +35,7 @@ from quality import (
 )
 
 from tinyfly.airframe import Airframe
+from tinyfly.controllers import PaperPolicy
 from tinyfly.task import make_task
 
 TINYFLY = [str(Path(sys.executable).parent / "tinyfly"), "train"]
@@ -122,7 +122,8 @@ def judge(a: argparse.Namespace) -> None:
     print_row("**worst**", worst(list(rows.values())))
     print_row("**median**", median(list(rows.values())))
     for path in a.baselines:
-        print_row(path.stem, paper_row(Baseline(path), a.episodes) | {"train s": float("nan")})
+        baseline = PaperPolicy(path, Airframe.load("crazyflie"))
+        print_row(path.stem, paper_row(baseline, a.episodes) | {"train s": float("nan")})
 
 
 def badness(row: dict[str, float]) -> float:
