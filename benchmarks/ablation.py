@@ -20,7 +20,7 @@ from quality import machine, median, paper_row, print_header, print_row, train_t
 from tinyfly import critic, trainer
 from tinyfly.airframe import Airframe
 from tinyfly.disturbance import Wind
-from tinyfly.physics import POSITION, RATE, ROTATION, VELOCITY
+from tinyfly.physics import POSITION, RATE, ROTATION, ROWS, VELOCITY
 from tinyfly.task import Task, paper, with_history, with_recipe
 
 CRAZYFLIE = Airframe.load("crazyflie")
@@ -61,18 +61,20 @@ def unscaled(*args):
 class SymmetricCritic(critic.CostateCritic):
     """Sees only what the actor sees: the noisy state and the action history."""
 
-    def _kinds(self) -> list[str]:
-        past = self.rollout.actor.past
-        return ["axial", "polar", "polar", "rotation", "scalar", *["motors"] * past.length]
-
-    def _plain(self, t: int):
+    def _values(self, t: int):
         r = self.rollout
         x = r.actor.input[min(t, r.steps - 1)]  # the last state has not been observed yet
         past, window = r.actor.past, r.actor.past.window(t)
         past = window.reshape(past.modes, past.length, past.each, r.n).swapaxes(1, 2).reshape(4, -1, r.n)
         past = np.tensordot(r.symmetry.fold_motors.reshape(4, 4).T, past, 1).swapaxes(0, 1)
-        scale = np.repeat([0.3, 5.0, 2.0, 1.5], [3, 3, 3, len(x) - 9])[:, None]
-        return np.concatenate([x * scale, past.reshape(-1, r.n)]).astype(np.float32)
+        return [
+            ("axial", 0.3 * x[RATE]),
+            ("polar", 5 * x[POSITION]),
+            ("polar", 2 * x[VELOCITY]),
+            ("rotation", 1.5 * x[ROTATION]),
+            ("scalar", x[ROWS:]),
+            ("motors", past.reshape(-1, r.n).astype(np.float32)),
+        ]
 
 
 class ValueCritic(critic.CostateCritic):

@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyfly.episodes import DT, PRIVILEGED
+from tinyfly.episodes import DT
 from tinyfly.physics import POSITION, RATE, ROTATION, ROWS, VELOCITY
 from tinyfly.rollout import Rollout
 from tinyfly.statistics import upper_median
@@ -33,9 +33,9 @@ class CostateCritic:
         """``random``: how many random features, shared out among the modes."""
         self.rollout, modes = rollout, rollout.symmetry.order
         self.fold = rollout.symmetry.fold.astype(np.float32)
-        extra = len(rollout.adjoint.extra) // 3
-        costate = ["axial", "polar", "polar", "rotation", "motors", *["polar"] * extra]
-        self.basis = rollout.symmetry.basis(self._kinds())
+        body = [("axial", 3), ("polar", 6), ("rotation", 9), ("motors", 4)]
+        costate = [*body, ("polar", len(rollout.adjoint.extra))]
+        self.basis = rollout.symmetry.basis([(kind, len(x)) for kind, x in self._values(0)])
         self.costate_basis = rollout.symmetry.basis(costate)
         plain, heard = self.basis.shape[1], self.costate_basis.shape[1]
         # Sisters' sums of independent modes are smaller than those of all values by the root of the modes.
@@ -74,33 +74,28 @@ class CostateCritic:
         """Sisters -> modes, or back."""
         return (self.fold @ x.reshape(len(x), -1)).reshape(x.shape)
 
-    def _kinds(self) -> list[str]:
-        """What mirrors do to the values of `_plain` (`Symmetry.basis`)."""
-        r = self.rollout
-        vectors = bool(r.integral) + (r.actor.input.shape[1] - ROWS - 1) // 3
-        motion, forces, body = ["polar", "polar", "axial", "rotation"], ["polar", "axial"], ["polar"] * 2
-        rest = ["scalar"] * PRIVILEGED + ["polar"] * vectors
-        return [*motion, "motors", "motors", *forces, *body, *rest]
-
     def _plain(self, t: int) -> Array:
         """(values, n), each scaled to about 1."""
+        return np.concatenate([x for _, x in self._values(t)])
+
+    def _values(self, t: int) -> list[tuple[str, Array]]:
+        """What they are: a kind, which says what mirrors do to it (`Symmetry.basis`), and its (rows, n)."""
         r, e, t_last = self.rollout, self.rollout.episodes, self.rollout.actor.slots + t - 1
         x = r.physics.state[t]
         rotation = x[ROTATION].reshape(3, 3, r.n)  # [column, row]
-        parts = [
-            5 * x[POSITION],
-            2 * x[VELOCITY],
-            0.3 * x[RATE],
-            1.5 * x[ROTATION],
-            2 * (r.physics.rotor[t] - e.hover_action),
-            r.actor.actions[t_last] - e.hover_action,
-            e.force * (2 / DT),
-            e.torque / 2,
-            5 * np.einsum("jin,in->jn", rotation, x[POSITION]),
-            2 * np.einsum("jin,in->jn", rotation, x[VELOCITY]),
-            e.privileged,
-            *([2 * r.integrated[t]] if r.integral else []),
-            2 * r.actor.input[t, ROWS : r.differentiable],  # the specific force
-            r.actor.input[t, r.differentiable + 1 :],  # the reference, now and ahead
+        return [
+            ("polar", 5 * x[POSITION]),
+            ("polar", 2 * x[VELOCITY]),
+            ("axial", 0.3 * x[RATE]),
+            ("rotation", 1.5 * x[ROTATION]),
+            ("motors", 2 * (r.physics.rotor[t] - e.hover_action)),
+            ("motors", r.actor.actions[t_last] - e.hover_action),
+            ("polar", e.force * (2 / DT)),
+            ("axial", e.torque / 2),
+            ("polar", 5 * np.einsum("jin,in->jn", rotation, x[POSITION])),
+            ("polar", 2 * np.einsum("jin,in->jn", rotation, x[VELOCITY])),
+            ("scalar", e.privileged),
+            *([("polar", 2 * r.integrated[t])] if r.integral else []),
+            ("polar", 2 * r.actor.input[t, ROWS : r.differentiable]),  # the specific force
+            ("polar", r.actor.input[t, r.differentiable + 1 :]),  # the reference, now and ahead
         ]
-        return np.concatenate(parts)

@@ -19,7 +19,6 @@ Array = NDArray[np.floating]
 DT = 0.01  # s
 BATCH = 1024
 WAVES = 3  # sinusoids per axis of a reference
-PRIVILEGED = 9  # features of the airframe and the latency that the critic sees
 
 
 class Episodes:
@@ -41,7 +40,7 @@ class Episodes:
     bias: Array  # (18, n) of what is observed
     latency: Array  # (slots, 4, n) weight of the command so many steps ago, oldest first
     hover_action: Array
-    privileged: Array
+    privileged: Array  # features of the airframe and the latency that the critic sees
     velocity_amplitude: Array  # (9, n) of the reference's sinusoids, m/s
     frequency: Array  # rad/s
     phase: Array  # rad, at the start of the window

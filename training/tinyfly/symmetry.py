@@ -103,21 +103,23 @@ class Symmetry:
         past = columns[: self.history].reshape(-1, 4)[:, : 4 // self.order]
         return np.append(past, columns[self.history :])
 
-    def basis(self, kinds: Sequence[str]) -> Array:
-        """(modes, places, values): from values of these kinds to those that each mode hears; orthonormal.
+    def basis(self, values: Sequence[tuple[str, int]]) -> Array:
+        """(modes, places, values): from values to those that each mode hears; orthonormal.
 
-        Kinds: "motors", "scalar", and the signs that `Mirror` names. Modes that hear fewer end with noughts.
+        ``values`` are kinds, with how many of each: "motors" come in fours, "rotation" in nines, what has an
+        axis in threes ("polar" and "axial" mirror as `Mirror` says), and a "scalar" alone. Modes that hear
+        fewer end with noughts.
         """
         signs, rows = [], []
-        for kind in kinds:
+        for kind, count in values:
             if kind == "motors":
-                signs.append(np.repeat(self._characters.T, 4 // self.order, 1))
-                rows.append(self.fold_motors.reshape(4, 4))
+                sign, row = np.repeat(self._characters.T, 4 // self.order, 1), self.fold_motors.reshape(4, 4)
             else:
                 mirrors = [np.ones(1) if kind == "scalar" else getattr(m, kind) for m in self.found]
                 size = {"scalar": 1, "rotation": 9}.get(kind, 3)
-                signs.append(np.stack([np.ones(size), *mirrors]))
-                rows.append(np.eye(size))
+                sign, row = np.stack([np.ones(size), *mirrors]), np.eye(size)
+            signs += [sign] * (count // len(row))
+            rows += [row] * (count // len(row))
         whole, heard = _block_diagonal(rows), self._of_mode(np.concatenate(signs, 1))
         basis = np.zeros((self.order, heard.sum(1).max(), len(whole)), np.float32)
         for mode, mine in zip(basis, heard, strict=True):
