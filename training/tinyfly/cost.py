@@ -43,23 +43,23 @@ class Cost:
         w, x = self.weights, states
         far = np.abs(x[:, POSITION])
         near = minimum(far, w.linear_m)
-        total = w.position * (near * (2 * far - near)).sum(1) + w.velocity * np.square(x[:, VELOCITY]).sum(1)
-        aligned = (x[:, ROTATION] * self.upright[: len(x)]).sum(1)
-        total += w.rate * np.square(x[:, RATE]).sum(1) + w.attitude * ((3 - aligned) / 4)
-        total += w.action * np.square(actions[1:] - self.hover_action).sum(1)
-        return total + w.change * np.square(np.diff(actions, axis=0)).sum(1)
+        total = w.position * _inner(near, 2 * far - near) + w.velocity * _square(x[:, VELOCITY])
+        aligned = _inner(x[:, ROTATION], self.upright[: len(x)])
+        total += w.rate * _square(x[:, RATE]) + w.attitude * ((3 - aligned) / 4)
+        total += w.action * _square(actions[1:] - self.hover_action)
+        return total + w.change * _square(np.diff(actions, axis=0))
 
     def differentiate(self, states: Array, actions: Array, action_adjoint: Array) -> None:
         """Derivatives of the mean of ``each``: by states, to ``pull``; by actions, to its adjoint."""
         w, steps = self.weights, len(states)
         share = 2 / (self.n * steps)
-        weight = np.zeros((ROWS, self.n), self.dtype)
+        weight = np.zeros((ROTATION.start, self.n), self.dtype)
         weight[RATE], weight[VELOCITY], weight[POSITION] = (
             share * w.rate,
             share * w.velocity,
             share * w.position,
         )
-        multiply(states, weight, out=self.pull[:steps])
+        multiply(states[:, : len(weight)], weight, out=self.pull[:steps, : len(weight)])
         most, pull = share * w.position * w.linear_m, self.pull[:steps, POSITION]
         maximum(minimum(pull, most, out=pull), -most, out=pull)
         multiply(self.upright[:steps], -w.attitude * share / 8, out=self.pull[:steps, ROTATION])
@@ -67,3 +67,12 @@ class Cost:
         change = np.diff(actions, axis=0) * self.dtype(share * w.change)
         action_adjoint[1:] += change
         action_adjoint[:-1] -= change
+
+
+def _inner(a: Array, b: Array) -> Array:
+    """(steps, rows, n) of both -> (steps, n)"""
+    return np.einsum("tin,tin->tn", a, b)
+
+
+def _square(x: Array) -> Array:
+    return _inner(x, x)

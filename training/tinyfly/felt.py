@@ -23,9 +23,19 @@ class Felt:
     """Of n environments, up to ``steps`` steps."""
 
     def __init__(
-        self, settings: SpecificForce, n: int, steps: int, seen: Array, adjoint: Array, dtype: type
+        self,
+        settings: SpecificForce,
+        n: int,
+        steps: int,
+        seen: Array,
+        adjoint: Array,
+        force_adjoint: Array,
+        dtype: type,
     ) -> None:
-        """``seen`` (steps + 1, 3, n) is filled from row 1 on; ``adjoint`` (6, n) is of the state."""
+        """``seen`` (steps + 1, 3, n) is filled from row 1 on; ``adjoint`` (6, n) is of the state.
+
+        ``force_adjoint`` (3, n) is filled by `reverse`.
+        """
 
         def three(value: float) -> Array:
             return np.full((3, n), value, dtype)
@@ -41,7 +51,7 @@ class Felt:
         self._quiet, self._minus_quiet = three(quiet), three(-quiet)
         self._loud: Array = np.zeros((steps, 3, n), dtype)  # 1 where the lead is seen
         self._force_adjoint, self._lead_adjoint = adjoint[:3], adjoint[3:]
-        self._change, self._three, self._back = three(0), three(0), three(0)
+        self._change, self._three, self._back = three(0), three(0), force_adjoint
         self._views = [
             (x[:3], x[3:], after[:3], after[3:], self.noise[t], seen[t + 1])
             for t, (x, after) in enumerate(zip(self.state[:-1], self.state[1:], strict=True))
@@ -73,8 +83,8 @@ class Felt:
         lead = np.abs(self.state[:steps, 3:])
         np.greater_equal(lead, self._quiet, out=self._loud[:steps], casting="unsafe")
 
-    def reverse(self) -> Array:
-        """One step back; the adjoint (3, n) of the force that acted in it, until the next call."""
+    def reverse(self) -> None:
+        """One step back, to the adjoint of the force that acted in it."""
         change, three = self._change, self._three
         multiply(self._lead_adjoint, self._lead, out=change)
         add(change, self._force_adjoint, out=change)
@@ -82,7 +92,6 @@ class Felt:
         multiply(change, self._fade, out=three)
         subtract(self._force_adjoint, three, out=self._force_adjoint)
         multiply(change, self._gain, out=self._back)
-        return self._back
 
     def reverse_seen(self, t: int, adjoint: Array) -> None:
         """Take in the adjoint (3, n) of what step t saw."""

@@ -137,10 +137,10 @@ class Physics:
             add.reduce(self._cross, axis=1, out=s.felt)
             add(s.felt_z, s.thrust_z, out=s.felt_z)
 
-    def reverse(self, t: int, a: Adjoint, command: Array, felt: Array | None = None) -> None:
+    def reverse(self, t: int, a: Adjoint, command: Array) -> None:
         """Adjoint of state t + 1 -> of state t, both in ``a``, and of the command, in ``command``.
 
-        ``felt`` (3, n) is the adjoint of ``felt`` at t.
+        That of ``felt`` at t is in ``reverse_scratch.felt``.
         """
         s, c, b = self.steps[t], self.constants, self.reverse_scratch
         # position, velocity
@@ -151,20 +151,20 @@ class Physics:
         multiply(a.velocity, c.keep, out=a.velocity)
         add(a.velocity, b.three, out=a.velocity)
         # what the body feels
-        if felt is not None:
-            add(b.thrust_z, felt[2], out=b.thrust_z)
-            multiply(s.middle, felt[:, None], out=self._cross)
+        if self.feels:
+            add(b.thrust_z, b.felt_z, out=b.thrust_z)
+            multiply(s.middle, b.felt_rows, out=self._cross)
             add.reduce(self._cross, axis=0, out=b.three)
             multiply(b.three, c.drag, out=b.three)
             subtract(a.velocity, b.three, out=a.velocity)
-            multiply(felt[:, None], s.air, out=b.frame)
+            multiply(b.felt_rows, s.air, out=b.frame)
         # attitude. f = g . (x x h) has derivatives h x g by x and g x x by h. Second stage, then the first:
         add(a.rotation, a.rotation, out=b.end)
         copyto(b.end_pad, b.end_head)
         multiply(b.end_pair, s.half_angle_pair_reversed, out=self._product)
         subtract(self._product_0, self._product_1, out=b.middle)
         add(b.middle_z, b.from_thrust, out=b.middle_z)
-        if felt is not None:
+        if self.feels:
             add(b.middle, b.frame, out=b.middle)
         copyto(b.middle_pad, b.middle_head)
         multiply(b.middle_pair, s.half_angle_pair_reversed, out=self._product)
@@ -266,7 +266,8 @@ class ReverseScratch:
             zeros(4, n),
         )
         self.thrust, self.torque = self.wrench[:3], self.wrench[3:]
-        self.thrust_z, self.frame = self.wrench[2], zeros(3, 3, n)
+        self.felt, self.frame = zeros(3, n), zeros(3, 3, n)
+        self.thrust_z, self.felt_z, self.felt_rows = self.wrench[2], self.felt[2], self.felt[:, None]
         self.quarter_dt = np.full((3, n), DT / 4, dtype)
         both = zeros(
             2, 5, 3, n

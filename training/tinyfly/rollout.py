@@ -94,7 +94,8 @@ class Rollout:
         self.felt = None
         if c.specific_force:
             seen, adjoint = self.actor.input[:, ROWS : self.differentiable], self.adjoint.extra[-FELT_ROWS:]
-            self.felt = Felt(c.specific_force, n, steps, seen, adjoint, dtype)
+            force_adjoint = self.physics.reverse_scratch.felt
+            self.felt = Felt(c.specific_force, n, steps, seen, adjoint, force_adjoint, dtype)
         self._views = [self._view(t) for t in range(steps)]
         self.steps = 0
         self.restart(np.arange(n))
@@ -180,7 +181,7 @@ class Rollout:
         latency, delayed, three = self.episodes.latency, self._delayed, self._three
         self._prepare_reverse(steps)
         a.all[:] = 0 if terminal is None else terminal
-        back_state, back_felt, a_integral, force = actor.back[:ROWS], actor.back[ROWS:], a.extra[:3], None
+        back_state, back_felt, a_integral = actor.back[:ROWS], actor.back[ROWS:], a.extra[:3]
         back_position, back_clipped = actor.back[POSITION], actor.back[CLIPPED]
         limit = self.task.recipe.adjoint_limit / (self.n * steps)
         for t in range(steps - 1, -1, -1):
@@ -188,8 +189,8 @@ class Rollout:
             if t % LIMIT_EVERY == 0:
                 _limit_columns(a.all, limit)
             if self.felt:
-                force = self.felt.reverse()
-            physics.reverse(t, a, command, force)
+                self.felt.reverse()
+            physics.reverse(t, a, command)
             recent = self._views[t].recent_adjoint
             if len(latency) > 1:
                 multiply(command, latency, out=delayed)
@@ -299,10 +300,10 @@ class Rollout:
         a.past.clear_adjoint()
         now = slice(a.slots - 1, last)
         self.cost.differentiate(self.physics.state[1 : steps + 1], a.actions[now], a.action_adjoint[now])
-        seen = np.abs(self.physics.state[:steps] + self.noise[:steps])
-        np.less(seen[:, CLIPPED], self._limits, out=self.unclipped[:steps], casting="unsafe")
-        if self.integral:
-            inside = seen[:, POSITION] < self._error_limit
+        seen = np.abs(self.physics.state[:steps, CLIPPED] + self.noise[:steps, CLIPPED])
+        np.less(seen, self._limits, out=self.unclipped[:steps], casting="unsafe")
+        if self.integral:  # the position comes first of these
+            inside = seen[:, : len(self._error_limit)] < self._error_limit
             multiply(inside, self._gain, out=self.integrates[:steps], casting="unsafe")
 
 
