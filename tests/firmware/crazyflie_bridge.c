@@ -2,6 +2,7 @@
 #include "controller_tinyfly.c"
 
 static uint32_t pid_tick, resets;
+static setpoint_t pid_setpoint;
 
 void vTaskDelay(uint32_t ticks) { (void)ticks; }
 uint64_t usecTimestamp(void) { return 0; }
@@ -13,11 +14,14 @@ bool controllerPidTest(void) { return true; }
 void controllerPid(control_t *control, const setpoint_t *sp, const sensorData_t *sensors, const state_t *s,
                    stabilizerStep_t tick)
 {
-    (void)sp, (void)sensors, (void)s;
+    (void)sensors, (void)s;
+    pid_setpoint = *sp;
     control->controlMode = controlModeLegacy;
     pid_tick = tick;
 }
 
+uint32_t bridge_pid_yaw_mode(void) { return pid_setpoint.mode.yaw; }
+float bridge_pid_yaw(void) { return pid_setpoint.attitude.yaw; }
 uint32_t bridge_pid_tick(void) { return pid_tick; }
 uint32_t bridge_pid_resets(void) { return resets; }
 uint8_t bridge_refusal(void) { return refusal; }

@@ -130,6 +130,7 @@ def app():
     library.controllerOutOfTreeTest.restype = ctypes.c_bool
     for name in ("bridge_refusal", "bridge_state"):
         getattr(library, name).restype = ctypes.c_uint8
+    library.bridge_pid_yaw.restype = ctypes.c_float
     return library
 
 
@@ -221,6 +222,30 @@ def test_a_hover_command_is_the_bodys(aircraft):
     assert np.allclose(aircraft.reference[:2], [[0.1, 0, 0.7], [0.5, 0, 0]], atol=0.01)
 
 
+@pytest.mark.parametrize(("yaw", "told"), [(RATE, 70.0), (ABSOLUTE, 30.0)])
+def test_the_stock_controller_is_told_the_heading_that_a_yaw_rate_has_led_to(aircraft, yaw, told):
+    aircraft.command((ABSOLUTE, ABSOLUTE, ABSOLUTE, yaw), position=(0, 0, 1), attitude=(0, 0, 30))
+    aircraft.take_over()
+    aircraft.face(70)
+    aircraft.parameters(enable=0)
+    aircraft.tick += aircraft.tick % 2
+    assert not aircraft.run(1)
+    assert (aircraft.c.bridge_pid_yaw_mode(), aircraft.c.bridge_pid_yaw()) == (ABSOLUTE, told)
+    aircraft.run(1)
+    assert aircraft.c.bridge_pid_yaw_mode() == yaw
+
+
+def test_the_last_flights_target_is_not_flown_to_when_the_commander_has_none(aircraft):
+    aircraft.take_over(TARGET, target=(1, 2, 3))
+    aircraft.parameters(enable=0)
+    aircraft.run(600)
+    aircraft.hold(math.nan, 0, 1)
+    aircraft.parameters(enable=1)
+    assert not aircraft.run(2000)
+    aircraft.hold(4, 0, 1)
+    assert aircraft.run(20) and np.allclose(aircraft.reference[0], [4, 0, 1])
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf, 1e30, 101.0])
 def test_a_command_that_is_no_number_is_not_flown(aircraft, bad):
     aircraft.take_over()
@@ -260,9 +285,35 @@ def test_without_an_estimate_the_core_descends_blind_and_stops(aircraft):
     aircraft.state.position.x = math.nan
     assert aircraft.run(400) and aircraft.control.forces[0] > 0
     assert aircraft.run(110) and not any(aircraft.control.forces)
-    aircraft.state.position.x = 0
-    assert not aircraft.run(2)
     assert (aircraft.core, aircraft.refusal) == ("failsafe", "non_finite_state")
+
+
+def test_motors_that_the_core_has_stopped_stay_off_when_the_estimate_comes_back(aircraft):
+    aircraft.take_over()
+    aircraft.state.position.x = math.nan
+    aircraft.run(600)
+    aircraft.state.position.x = 0
+    for _ in range(1000):
+        assert aircraft.run(1) and not any(aircraft.control.forces)
+    aircraft.parameters(enable=0)
+    assert not aircraft.run(2)
+    aircraft.take_over()
+
+
+def test_an_estimate_that_comes_back_in_time_gives_the_aircraft_to_the_stock_controller(aircraft):
+    aircraft.take_over()
+    aircraft.state.position.x = math.nan
+    assert aircraft.run(300)
+    aircraft.state.position.x = 0
+    assert not aircraft.run(1000)
+
+
+def test_an_estimate_that_is_only_implausible_is_the_stock_controllers(aircraft):
+    aircraft.take_over()
+    aircraft.state.position.x = 150
+    assert not aircraft.run(100)
+    assert (aircraft.core, aircraft.refusal) == ("degraded", "implausible_state")
+    assert not aircraft.run(1000)
 
 
 @pytest.mark.parametrize(("ticks", "flies"), [(1, True), (90, True), (110, False), (600, False)])

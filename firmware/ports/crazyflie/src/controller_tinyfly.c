@@ -3,8 +3,9 @@
  * The stock PID flies until tinyfly.enable goes from 0 to 1 and the core has armed and warmed up; then the policy
  * flies, through the stock supervisor, power distribution and battery compensation. The PID has the aircraft back
  * at once when enable goes to 0, when the commander no longer says where to be or how to move (link loss, emergency
- * stop, landed), and on every failure the core finds. Only while the estimate itself is broken, which the PID cannot fly on
- * either, does the core's blind descent go out. After any of these, enable must go through 0 again. */
+ * stop, landed), and on every failure the core finds. Only while the estimate itself is not a number, which the PID cannot
+ * fly on either, does the core's blind descent go out; motors that it has stopped stay off. After any of these, enable must
+ * go through 0 again. */
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -41,7 +42,7 @@ static tf_controller_t tf;
 static float motors[TF_MOTORS];
 static tf_frame_t frame;
 static uint8_t mode; /* tf_mode when enabled */
-static bool was_enabled, was_flying;
+static bool was_enabled, was_flying, blind;
 
 /* Log variables. */
 static uint8_t flying, refusal;
@@ -57,6 +58,7 @@ static uint8_t begin(const state_t *s)
     float figure[TF_SETPOINT_VALUES] = {[3] = 0.5f * tf_eight[0], tf_eight[1], tf_eight[2], tf_eight[3]};
 
     mode = tf_mode;
+    tf_setpoint_init(&tf.setpoint); /* where the last flight was to be is no place for this one */
     tf_frame_turn(&frame, s->attitude.yaw);
     tf_frame_point(&frame, tf_target, to);
     tf_frame_point(&frame, here, figure);
@@ -118,13 +120,16 @@ static void step(const setpoint_t *sp, const sensorData_t *sensors, const state_
     cost_us = (uint16_t)(usecTimestamp() - before);
 }
 
-/* The policy's motors go out while it flies, and its blind descent while there is no estimate to fly on. */
+/* The policy's motors go out while it flies, and its blind descent while there is no estimate to fly on. Where that has
+ * ended with the motors off, an estimate that comes back must not start them. */
 static bool ours(void)
 {
     const uint8_t state = tf.supervisor.state;
-    const bool blind = tf.guard.state_age_us > 0u && state != TF_STATE_ARMED && state != TF_STATE_DISARMED;
+    const bool failed = state == TF_STATE_DEGRADED || state == TF_STATE_FAILSAFE;
+    const bool no_estimate = tf.guard.state_age_us > 0u && tf.reason == TF_REASON_NON_FINITE_STATE;
 
-    return state == TF_STATE_FLYING || (blind && was_flying);
+    blind = failed && was_flying && (no_estimate || (blind && state == TF_STATE_FAILSAFE));
+    return state == TF_STATE_FLYING || blind;
 }
 
 /* Thrust in newton, in units of what the stock firmware calls full thrust; it makes the voltage for it. */
@@ -141,13 +146,29 @@ void controllerOutOfTreeInit(void)
     tf_controller_init(&tf, 0);
     (void)tf_controller_self_test(&tf);
     tf_frame_turn(&frame, 0.0f);
-    was_enabled = was_flying = false;
+    was_enabled = was_flying = blind = false;
     flying = 0;
 }
 
 bool controllerOutOfTreeTest(void)
 {
     return controllerPidTest() && tf.supervisor.state == TF_STATE_DISARMED;
+}
+
+/* The PID starts afresh from where the policy leaves off. What it makes of a yaw rate is a heading that it keeps to itself
+ * and integrates only while it flies: told the heading once, it does not turn back to where it last flew. Tick 0: its
+ * every loop runs, on today's numbers. */
+static void hand_over(control_t *control, const setpoint_t *sp, const sensorData_t *sensors, const state_t *s)
+{
+    setpoint_t first = *sp;
+
+    if (first.mode.yaw == modeVelocity) {
+        first.mode.yaw = modeAbs;
+        first.attitude.yaw = s->attitude.yaw;
+    }
+    attitudeControllerResetAllPID(s->attitude.roll, s->attitude.pitch, s->attitude.yaw);
+    positionControllerResetAllPID(s->position.x, s->position.y, s->position.z);
+    controllerPid(control, &first, sensors, s, 0u);
 }
 
 void controllerOutOfTree(control_t *control, const setpoint_t *sp, const sensorData_t *sensors, const state_t *s,
@@ -158,16 +179,13 @@ void controllerOutOfTree(control_t *control, const setpoint_t *sp, const sensorD
     else
         tf_pilot_prepare(&tf.pilot); /* the other tick: sums ahead */
     flying = ours();
-    const bool back = was_flying && !flying;
-    if (back) { /* the PID starts afresh from where the policy leaves off */
-        attitudeControllerResetAllPID(s->attitude.roll, s->attitude.pitch, s->attitude.yaw);
-        positionControllerResetAllPID(s->position.x, s->position.y, s->position.z);
-    }
-    was_flying = flying;
     if (flying)
         output(control);
+    else if (was_flying)
+        hand_over(control, sp, sensors, s);
     else
-        controllerPid(control, sp, sensors, s, back ? 0u : tick); /* 0: its every loop runs, on today's numbers */
+        controllerPid(control, sp, sensors, s, tick);
+    was_flying = flying;
 }
 
 /* The app layer wants a task; there is nothing for it to do. */
