@@ -112,10 +112,12 @@ static void take(tf_app_t *app, uint8_t byte)
 /* On the chip's own clock time passes without frames; a change that nobody asked for is told unasked. */
 static bool tick(tf_app_t *app)
 {
-    const uint32_t now_us = app->port->time_us();
     const uint8_t before = app->controller.supervisor.state;
 
-    if (app->clock != TF_CLOCK_OWN || now_us - app->controller.now_us < TF_TICK_US)
+    if (app->clock != TF_CLOCK_OWN)
+        return false;
+    const uint32_t now_us = app->port->time_us();
+    if (now_us - app->controller.now_us < TF_TICK_US)
         return false;
     tf_app_step(app, now_us, NULL);
     if (app->controller.supervisor.state != before)
@@ -129,8 +131,11 @@ bool tf_app_poll(tf_app_t *app)
     const uint32_t head = atomic_load_explicit(&app->head, memory_order_acquire);
     bool busy = head != tail;
 
-    for (; tail != head; atomic_store_explicit(&app->tail, tail, memory_order_release))
+    /* Time passes between frames too: a ring full of them, each with its answer to be sent, is two hundred milliseconds. */
+    for (; tail != head; atomic_store_explicit(&app->tail, tail, memory_order_release)) {
         take(app, app->ring[tail++ % TF_RING_BYTES]);
+        (void)tick(app);
+    }
     busy |= tick(app);
     return busy;
 }

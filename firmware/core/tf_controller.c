@@ -48,14 +48,45 @@ float tf_thrust_fraction(float speed_fraction)
     return u > 0.0f ? tf_clip_unit(c[0] + u * (c[1] + u * c[2])) : 0.0f;
 }
 
+static bool setpoint_older(const tf_setpoint_t *setpoint, uint32_t than_us)
+{
+    return setpoint->streamed && setpoint->age_us >= than_us;
+}
+
+static uint16_t flags(const tf_controller_t *controller, bool held)
+{
+    const tf_setpoint_t *setpoint = &controller->setpoint;
+    const tf_supervisor_t *supervisor = &controller->supervisor;
+    const bool on = tf_controller_motors_on(controller);
+    const bool fresh_state = controller->guard.state_age_us < TF_STALE_US;
+    const bool fresh_setpoint = setpoint->present && !setpoint_older(setpoint, TF_STALE_US);
+    const bool warm = on && (supervisor->state != TF_STATE_ARMED || supervisor->time_us >= TF_WARM_UP_US);
+
+    return (uint16_t)((uint32_t)on << TF_FLAG_MOTORS_ON |
+                      (uint32_t)tf_guard_settled(&controller->guard) << TF_FLAG_SETTLED |
+                      (uint32_t)fresh_state << TF_FLAG_FRESH_STATE |
+                      (uint32_t)fresh_setpoint << TF_FLAG_FRESH_SETPOINT | (uint32_t)held << TF_FLAG_HELD |
+                      (uint32_t)warm << TF_FLAG_WARM);
+}
+
 /* ---------------------------------------------------------------- requests */
+
+/* What a request changes shows at once, not with the next step. */
+static uint8_t handle(tf_controller_t *controller, tf_event_t event)
+{
+    const uint8_t refusal = tf_supervisor_handle(&controller->supervisor, event);
+    const bool held = (controller->flags >> TF_FLAG_HELD & 1u) != 0u && tf_controller_motors_on(controller);
+
+    controller->flags = flags(controller, held);
+    return refusal;
+}
 
 uint8_t tf_controller_arm(tf_controller_t *controller)
 {
     const bool fresh = controller->guard.state_age_us < TF_STALE_US;
     const tf_event_t unsettled = fresh ? TF_EVENT_ARM_UNSETTLED : TF_EVENT_ARM_STALE;
     const bool settled = tf_guard_settled(&controller->guard);
-    const uint8_t refusal = tf_supervisor_handle(&controller->supervisor, settled ? TF_EVENT_ARM : unsettled);
+    const uint8_t refusal = handle(controller, settled ? TF_EVENT_ARM : unsettled);
 
     if (refusal == TF_REASON_NONE)
         tf_guard_clear(&controller->guard);
@@ -64,12 +95,12 @@ uint8_t tf_controller_arm(tf_controller_t *controller)
 
 uint8_t tf_controller_disarm(tf_controller_t *controller)
 {
-    return tf_supervisor_handle(&controller->supervisor, TF_EVENT_DISARM);
+    return handle(controller, TF_EVENT_DISARM);
 }
 
 uint8_t tf_controller_stop(tf_controller_t *controller)
 {
-    return tf_supervisor_handle(&controller->supervisor, TF_EVENT_STOP);
+    return handle(controller, TF_EVENT_STOP);
 }
 
 uint8_t tf_controller_setpoint(tf_controller_t *controller, uint8_t kind, uint8_t flags,
@@ -79,11 +110,6 @@ uint8_t tf_controller_setpoint(tf_controller_t *controller, uint8_t kind, uint8_
 }
 
 /* ---------------------------------------------------------------- one control step */
-
-static bool setpoint_older(const tf_setpoint_t *setpoint, uint32_t than_us)
-{
-    return setpoint->streamed && setpoint->age_us >= than_us;
-}
 
 /* The table's conditions. Ages are as before this step's state counts: a state that comes too late is too late. */
 static uint32_t look(const tf_controller_t *controller, uint32_t in_state_us, bool good)
@@ -186,22 +212,6 @@ static bool act(tf_controller_t *controller, const tf_state_t *good, float motor
     for (uint32_t i = 0; i < TF_MOTORS; i++)
         motors[i] = tf_clip_unit(motors[i] * controller->compensation);
     return !flown;
-}
-
-static uint16_t flags(const tf_controller_t *controller, bool held)
-{
-    const tf_setpoint_t *setpoint = &controller->setpoint;
-    const tf_supervisor_t *supervisor = &controller->supervisor;
-    const bool on = tf_controller_motors_on(controller);
-    const bool fresh_state = controller->guard.state_age_us < TF_STALE_US;
-    const bool fresh_setpoint = setpoint->present && !setpoint_older(setpoint, TF_STALE_US);
-    const bool warm = on && (supervisor->state != TF_STATE_ARMED || supervisor->time_us >= TF_WARM_UP_US);
-
-    return (uint16_t)((uint32_t)on << TF_FLAG_MOTORS_ON |
-                      (uint32_t)tf_guard_settled(&controller->guard) << TF_FLAG_SETTLED |
-                      (uint32_t)fresh_state << TF_FLAG_FRESH_STATE |
-                      (uint32_t)fresh_setpoint << TF_FLAG_FRESH_SETPOINT | (uint32_t)held << TF_FLAG_HELD |
-                      (uint32_t)warm << TF_FLAG_WARM);
 }
 
 void tf_controller_step(tf_controller_t *controller, uint32_t now_us, const tf_state_t *state,

@@ -9,6 +9,7 @@ void tf_app_refuse_step(tf_app_t *app, const tf_frame_t *frame, uint8_t refusal)
     const uint8_t reason = app->control.reason;
 
     app->control.state = app->controller.supervisor.state;
+    app->control.flags = app->controller.flags;
     if (!tf_controller_motors_on(&app->controller))
         memset(app->control.motors, 0, sizeof app->control.motors); /* it may have been stopped since */
     app->control.reason = refusal;
@@ -32,12 +33,13 @@ static bool read_clock(tf_app_t *app, uint32_t time_us, uint32_t *now_us)
     return true;
 }
 
-/* A state repeated or out of order is none: the age of the one before goes on growing. */
+/* A state repeated or out of order is none: the age of the one before goes on growing. With motors off an older one is a
+ * sender that began anew; the same one again is still none, or a frozen estimate would settle and arm. */
 static bool is_new_state(tf_app_t *app, uint32_t time_us)
 {
-    const bool newer = !app->state_seen || (int32_t)(time_us - app->state_time_us) > 0;
+    const int32_t ahead_us = (int32_t)(time_us - app->state_time_us);
 
-    if (!newer && tf_controller_motors_on(&app->controller))
+    if (app->state_seen && (ahead_us == 0 || (ahead_us < 0 && tf_controller_motors_on(&app->controller))))
         return false;
     app->state_seen = true;
     app->state_time_us = time_us;

@@ -73,7 +73,7 @@ uint32_t bridge_feed(tf_decoder_t *decoder, const uint8_t *bytes, uint32_t n, ui
 /* ---------------------------------------------------------------- a port that the test holds in its hands */
 
 static struct {
-    uint32_t time_us, cost, resets, sent;
+    uint32_t time_us, cost, resets, sent, byte_us;
     uint8_t bytes[1 << 16];
 } world;
 
@@ -88,6 +88,7 @@ static void keep(const uint8_t *bytes, uint32_t n)
         world.sent = 0;
     memcpy(world.bytes + world.sent, bytes, n);
     world.sent += n;
+    world.time_us += n * world.byte_us;
 }
 
 static const tf_port_t port = {time_us, cost, keep, reset, stack_bytes, TF_COST_UNIT_INSTRUCTIONS,
@@ -101,6 +102,7 @@ void bridge_app_init(tf_app_t *app, uint32_t nonce, uint32_t now_us)
 }
 
 void bridge_set_time(uint32_t now_us) { world.time_us = now_us; }
+void bridge_byte_takes(uint32_t us) { world.byte_us = us; }
 uint32_t bridge_resets(void) { return world.resets; }
 
 void bridge_receive(tf_app_t *app, const uint8_t *bytes, uint32_t n)

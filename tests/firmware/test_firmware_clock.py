@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from core import MS, App, moved, reason, state
 
-from tinyfly_hil.protocol import ENUMS
+from tinyfly_hil.protocol import ENUMS, encode
 
 LINK, OWN = ENUMS["clock"]["link"], ENUMS["clock"]["own"]
 
@@ -145,6 +145,39 @@ def test_no_control_step_is_late_in_lock_step_or_with_motors_off(app):
     app.step(now + 90 * MS)
     stats = app.ask("get_stats")
     assert (stats.late_steps, stats.late_us_max) == (0, 0)
+
+
+def test_a_flood_of_questions_delays_no_control_step_and_no_cut_off(app, library):
+    last = fly_on_its_own_clock(app)
+    library.bridge_byte_takes(11)  # 921600 baud, a full output buffer
+    flood = encode("get_stats", 1) * 100
+    told = []
+    for _ in range(20):
+        library.bridge_receive(app.handle, flood, 1024)
+        app.poll()
+        told += [f.body for f in app.sent() if f.name == "control"]
+    cut = next(body for body in told if state(body) == "failsafe")
+    assert cut.time_us - last < 505 * MS
+    library.bridge_byte_takes(0)
+    assert app.ask("get_stats").late_us_max < 4 * MS
+
+
+def test_a_frozen_state_does_not_settle(app):
+    app.setpoint()
+    for now in range(0, 700 * MS, 10 * MS):
+        app.poll(now)
+        answer = app.step(5)
+    assert not answer.flags & 1 << ENUMS["flag"]["settled"]
+    assert reason(app.arm()) == "stale_state"
+
+
+def test_the_answer_to_a_stop_says_that_the_motors_are_off(app):
+    turning = 1 << ENUMS["flag"]["motors_on"] | 1 << ENUMS["flag"]["warm"]
+    now = app.take_off()
+    assert app.step(now + 10 * MS).flags & turning == turning
+    last = app.sequence
+    assert not app.ask("stop").flags & turning
+    assert not app.step(now + 10 * MS, sequence=last).flags & turning
 
 
 def test_polling_with_nothing_to_do_says_so(library):
