@@ -136,6 +136,10 @@ def test_without_the_compiler_a_build_says_how_to_get_it_at_once(policy, tmp_pat
         (("report", "a.policy", "--hil", "file"), "file is not the JSON summary"),
         (("export", "a.policy", "--out", "file"), "file/c cannot be written"),
         (("build", "a.policy", "--target", "toaster"), "unknown target 'toaster'"),
+        (("hil", "a.policy", "--campaign", "-1"), "--campaign -1"),
+        (("hil", "a.policy", "--faults", "drop=0.1", "--seed", "-1"), "--seed -1"),
+        (("hil", "a.policy", "--free-run", "nan"), "--free-run nan"),
+        (("hil", "a.policy", "--log", "file"), "file is a file"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(

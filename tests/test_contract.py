@@ -66,6 +66,9 @@ def test_slices_cover_the_input_without_gap_or_overlap():
         ({"specific_force": SpecificForce(limit_m_s2=float("nan"))}, "finite"),
         ({"rate_hz": 5.0}, "rates"),
         ({"hover_action": float("inf")}, "finite"),
+        ({"hover_action": 1.0}, "hover_action 1 is not in -1..1"),
+        ({"integral": Integral(gain_per_s=-1.0)}, "positive"),
+        ({"integral": Integral(limit_m=-1.0)}, "positive"),
     ],
 )
 def test_a_contract_that_makes_no_sense_is_refused_by_name(change, says):

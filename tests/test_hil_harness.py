@@ -68,6 +68,11 @@ def test_a_port_that_talks_garbage(policy_path):
         assert "not in tinyfly's protocol" in complaint(url, policy_path)
 
 
+def test_a_port_that_echoes(policy_path):
+    with device(lambda data: data) as url:
+        assert "answers hello with hello: an echo" in complaint(url, policy_path)
+
+
 def test_another_version_of_the_protocol(policy_path):
     other = protocol.seal(bytes([protocol.VERSION + 1, 0x81, 1, 0]) + bytes(20))
     with device(lambda data: other) as url:
@@ -288,6 +293,7 @@ def test_the_suite_counts_what_passes_and_prints_nothing_on_stdout(policy_path, 
     assert (result["passed"], result["failed"], result["failures"]) == (2, 0, {})
     assert result["ram_bytes"] > 0 and result["round_trip_ms_max"] > 0
     assert (tmp_path / "hil.xml").read_text().count("<testcase") == 2
+    assert [p.name for p in tmp_path.iterdir()] == ["hil.xml"]
 
 
 @pytest.mark.parametrize("workers", [0, 2])

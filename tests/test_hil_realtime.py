@@ -1,5 +1,7 @@
 """Deadlines in real time, on a clock and a chip that the test holds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -67,6 +69,12 @@ def test_every_answer_within_its_period_is_no_missed_deadline(monkeypatch):
     assert (found.states, found.missed, found.late_sends, found.state) == (20, 0, 0, "flying")
     assert (found.answer_ms_median, found.answer_ms_max) == pytest.approx((1.0, 1.0))
     assert (found.chip_late_steps, found.chip_late_us_max, found.chip_deadline_misses) == (1, 2, 3)
+    assert not found.lost
+
+
+@pytest.mark.parametrize("end", [{"state": "failsafe"}, {"hover_error_m": 9.9}, {"hover_error_m": np.nan}])
+def test_a_punctual_flight_that_ends_elsewhere_is_lost(monkeypatch, end):
+    assert replace(flown([0.001] * 20, monkeypatch), **end).lost
 
 
 def test_an_answer_after_its_period_and_one_that_never_comes_are_missed(monkeypatch):

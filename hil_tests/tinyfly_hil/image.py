@@ -144,13 +144,21 @@ def _headings(craft: Crazyflie, home: Array, judge: Judge) -> None:
     _took_over(run, COMMANDER)
     craft.command(home, yaw_deg=90.0)
     run.fly(2.5)
-    w, x, y, z = run.world.sense()[QUATERNION]
-    yaw_deg = math.degrees(math.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z)))
-    judge("the nose turns to the commanded heading", craft.flying and abs(yaw_deg - 90) < 5)
+    judge("the nose turns to the commanded heading", craft.flying and abs(_yaw_deg(run) - 90) < 5)
     craft.command_hover(0.5, 0.0, 1.0)
     position, _ = run.fly(2.0)
     there = home + np.array([0.0, 1.0, 0.0])  # 2 s at 0.5 m/s, the nose along y
     judge("a hover command is flown along the nose", float(np.linalg.norm(position[-1] - there)) < 0.15)
+    craft.command_hover(0.0, 0.0, 1.0)
+    craft.disable()
+    position, _ = run.fly(1.0)
+    stays = abs(_yaw_deg(run) - 90) < 10 and float(np.abs(position[:, 2] - 1).max()) < 0.15
+    judge("disabled after a turn, the PID keeps heading and height", stays)
+
+
+def _yaw_deg(run: Run) -> float:
+    w, x, y, z = run.world.sense()[QUATERNION]
+    return math.degrees(math.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z)))
 
 
 def _figure_eight(craft: Crazyflie, home: Array, judge: Judge) -> float:
@@ -180,6 +188,8 @@ def _bad_estimates(craft: Crazyflie, home: Array, judge: Judge) -> None:
     _, motors = run.fly(0.6, lambda k, s: nothing)
     judge("NaN estimates: the motors never see one", bool(np.isfinite(motors).all()))
     judge("NaN estimates: motors off within 500 ms", not motors[502:].any())
+    _, motors = run.fly(0.1)
+    judge("a good estimate again: stopped motors stay off", not motors.any())
 
 
 def _link_loss(craft: Crazyflie, home: Array, judge: Judge) -> None:

@@ -22,6 +22,7 @@ from tinyfly_hil.world import Scenario, World
 RATE_HZ = 500
 SETTLED = 1 << ENUMS["flag"]["settled"]
 STRAGGLERS_S = 0.1  # answers still under way at the end
+LOST_M = 0.5  # a hover farther off than this is none
 PATIENCE_S = 10.0  # to arm and warm up: the chip wants half a second without a gap for each
 
 
@@ -39,6 +40,11 @@ class Punctuality:
     chip_late_steps: int  # by the chip's clock: control steps that came a whole period (2 ms) late
     chip_late_us_max: int
     chip_deadline_misses: int  # by the chip's clock: states that came later than the policy's rate allows
+
+    @property
+    def lost(self) -> bool:
+        """Whether it flies no more, or not where it should."""
+        return self.state != "flying" or not self.hover_error_m < LOST_M
 
 
 class _Wall:
@@ -124,4 +130,5 @@ def measure(policy: Path, port: str, seconds: float, rate_hz: int = RATE_HZ) -> 
     """A hover of ``seconds``: what `tinyfly hil --free-run` does."""
     with open_target(port, policy) as target:
         found = fly_free(target, Scenario("free-running", seconds, noise=1.0, rate_hz=rate_hz))
-        return {"target": target.identity.target, "rate_hz": rate_hz, **asdict(found), "failed": found.missed}
+        failed = found.missed + found.lost
+        return {"target": target.identity.target, "rate_hz": rate_hz, **asdict(found), "failed": failed}

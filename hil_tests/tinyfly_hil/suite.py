@@ -76,11 +76,19 @@ def run(
         workers = min(cores(), WORKERS_MAX) if build and not select else 0
     arguments += ["-n", str(workers)]
     arguments += [] if thorough else ["--quick"]
-    arguments += ["--junitxml", str(junit)] if junit else []
+    unfinished = (
+        junit.with_name(junit.name + ".unfinished") if junit else None
+    )  # which no reader takes for green
+    arguments += ["--junitxml", str(unfinished)] if junit else []
     arguments += ["--log", str(log)] if log else []
     arguments += ["-k", select] if select else []
     with _alone():
         code = pytest.main(arguments, plugins=[collector])
+    if unfinished and unfinished.exists():
+        if code in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+            unfinished.replace(junit)
+        else:
+            unfinished.unlink()
     if code == pytest.ExitCode.INTERRUPTED:
         raise KeyboardInterrupt
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):

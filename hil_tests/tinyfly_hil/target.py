@@ -274,12 +274,19 @@ def _first_hello(link: Link, attempts: int = 5) -> Any:
     link.write(b"\0")  # ends whatever half frame the chip may hold
     for attempt in range(attempts):
         try:
-            return link.request("hello", ANSWER_S / attempts).body
+            answer = link.request("hello", ANSWER_S / attempts)
         except Restarted:
             continue
         except TargetError:
             if attempt == attempts - 1:
                 raise
+            continue
+        if answer.name != "identity":
+            raise TargetError(
+                f"{link.url} answers hello with {answer.name}: an echo, or not tinyfly's firmware",
+                link.transcript,
+            )
+        return answer.body
     raise TargetError(f"{link.url} keeps restarting", link.transcript)
 
 

@@ -179,6 +179,13 @@ def _validate(c: Contract) -> None:
             numbers += [getattr(settings, f.name) for f in fields(settings)]
     if not all(isinstance(x, int | float) and math.isfinite(x) for x in numbers):
         raise UserError("contract holds a number that is not finite")
+    if not -1 < c.hover_action < 1:
+        raise UserError(
+            f"contract: hover_action {c.hover_action:g} is not in -1..1: no thrust is left to steer with"
+        )
+    integral = c.integral
+    if integral and min(integral.gain_per_s, integral.error_limit_m, integral.limit_m) <= 0:
+        raise UserError("contract: the position integral's gain and limits must be positive")
     force = c.specific_force
     if force and not (
         force.time_constant_s >= 0.02

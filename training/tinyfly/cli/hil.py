@@ -31,7 +31,7 @@ class Hil:
     campaign: int = 0
     """fly this many random fault sequences; a failure is shrunk and its command printed"""
     free_run: float = 0.0
-    """hover so many seconds in real time, the chip on its own clock; late answers at 500 Hz are failures"""
+    """hover so many seconds in real time, the chip on its own clock; 500 Hz missed or a flight lost is failure"""
     seed: int = 0
     """random seed of --faults and --campaign"""
     replay: OptionalPath = None
@@ -41,6 +41,7 @@ class Hil:
     json: Json = False
 
     def run(self) -> Result:
+        self._check()
         modes = {
             "--image": (self.image, self._fly_image),
             "--faults": (self.faults, self._fly_faults),
@@ -53,6 +54,16 @@ class Hil:
         if len(chosen) > 1:
             raise UserError(f"{' and '.join(chosen)} do not go together: choose one")
         return next(iter(chosen.values()), self._run_suite)()
+
+    def _check(self) -> None:
+        if self.seed < 0:
+            raise UserError(f"--seed {self.seed}: expected 0 or more")
+        if not 0 <= self.campaign <= 1_000_000:
+            raise UserError(f"--campaign {self.campaign}: expected 1 to 1000000 flights")
+        if self.free_run and not 1 <= self.free_run <= 3600:
+            raise UserError(f"--free-run {self.free_run:g}: expected 1 to 3600 s")
+        if self.log and self.log.exists() and not self.log.is_dir():
+            raise UserError(f"--log {self.log} is a file: expected a folder")
 
     def _run_suite(self) -> Result:
         from tinyfly_hil import suite
@@ -69,13 +80,18 @@ class Hil:
             )
 
     def _fly_image(self) -> Result:
+        from elftools.common.exceptions import DWARFError, ELFError
+
         from tinyfly.policy import Policy
         from tinyfly_hil import build, image
 
         assert self.image is not None
         if build.is_ours(self.image):
             return replace(self, port=f"{self.port}:{self.image}", image=None).run()
-        return image.check(self.image, Policy.load(self.policy))
+        try:
+            return image.check(self.image, Policy.load(self.policy))
+        except (ELFError, DWARFError) as e:
+            raise UserError(f"image {self.image} does not read ({e}): build it again") from None
 
     def _fly_faults(self) -> Result:
         from tinyfly_hil import campaign, faults
