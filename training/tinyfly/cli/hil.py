@@ -31,7 +31,7 @@ class Hil:
     campaign: int = 0
     """fly this many random fault sequences; a failure is shrunk and its command printed"""
     free_run: float = 0.0
-    """hover so many seconds in real time, the chip on its own clock; 500 Hz missed or a flight lost is failure"""
+    """hover so many seconds on the chip's own clock; answers late at 500 Hz or a flight lost are failures"""
     seed: int = 0
     """random seed of --faults and --campaign"""
     replay: OptionalPath = None
