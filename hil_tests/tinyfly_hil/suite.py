@@ -84,7 +84,7 @@ def run(
     arguments += ["-k", select] if select else []
     with _alone():
         code = pytest.main(arguments, plugins=[collector])
-    if unfinished and unfinished.exists():
+    if junit and unfinished and unfinished.exists():
         if code in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
             unfinished.replace(junit)
         else:
