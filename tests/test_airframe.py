@@ -81,6 +81,7 @@ def test_an_airframe_too_heavy_to_fly_is_refused_with_its_thrust_to_weight():
         ({"inertia_kg_m2": [1e-6, 1e-6, 3e-6]}, "no body has"),
         ({"rotor_torque_sign": [1, 1, 1, -1]}, "two \\+1 and two -1"),
         ({"thrust_n": [0.1, -0.2, 0.0]}, "thrust_n"),
+        ({"thrust_n": [0.0, -0.29, 0.4388]}, "thrust_n .* is negative at u = 0.33"),
         ({"rotor_fall_per_s": [0.0, 0.0]}, "rotor_fall_per_s"),
         ({"drag_n_s_m": [-0.01, 0.0, 0.0]}, "drag_n_s_m holds -0.01"),
     ],
@@ -108,6 +109,36 @@ def test_an_unknown_name_lists_the_known_ones_and_a_broken_file_says_so(tmp_path
     broken.write_text("mass_kg = ")
     with pytest.raises(UserError, match="does not read as an airframe"):
         Airframe.load(broken)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"mass_kg = " + b"1" * 5000, b"mass_kg = 0x" + b"f" * 5000, b"a = " + b"[" * 5000, b"\xff\xfe"],
+)
+def test_a_file_that_python_itself_chokes_on_gets_one_line(tmp_path, content):
+    path = tmp_path / "odd.toml"
+    lines = (f"{k} = {_toml(v)}" for k, v in PAPER.items() if k not in ("name", "mass_kg"))
+    path.write_bytes("\n".join(lines).encode() + b"\n" + content)
+    with pytest.raises(UserError, match="does not read as an airframe"):
+        Airframe.load(path)
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "x" * 5000])
+def test_what_is_no_file_is_not_read(path):
+    with pytest.raises(UserError, match="does not read as an airframe"):
+        Airframe.load(path)
+
+
+def test_a_file_from_windows_may_begin_with_its_mark(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("\n".join(f"{k} = {_toml(v)}" for k, v in PAPER.items()), encoding="utf-8-sig")
+    assert Airframe.load(path) == Airframe.load("crazyflie")
+
+
+def test_rotors_that_carry_the_aircraft_at_rest_are_refused():
+    light = replace(Airframe.load("crazyflie"), thrust_n=(0.08, 0.0, 0.1))
+    with pytest.raises(UserError, match=r"cannot come down: .* check the first number of thrust_n"):
+        light.require_flyable()
 
 
 def _toml(value):

@@ -126,6 +126,7 @@ def test_without_the_compiler_a_build_says_how_to_get_it_at_once(policy, tmp_pat
         (("train", "--seed", "-1"), "--seed -1"),
         (("train", "--out", "file/a.policy"), "file is not a folder"),
         (("train", "--out", "folder.policy"), "folder.policy is a folder"),
+        (("train", "--out", "x" * 300), "File name too long"),
         (("train", "--airframe", "."), "does not read as an airframe"),
         (("train", "--log-dir", "file"), "file is not a folder"),
         (("evaluate", "file"), "file is not a tinyfly policy"),

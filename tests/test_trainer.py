@@ -14,7 +14,8 @@ from tinyfly.airframe import GRAVITY_M_S2, Airframe, names
 from tinyfly.critic import CostateCritic
 from tinyfly.episodes import DT
 from tinyfly.errors import UserError
-from tinyfly.evaluate import fly_scenario
+from tinyfly.evaluate import Case, fly_scenario
+from tinyfly.flight import Flight
 from tinyfly.network import act
 from tinyfly.observation import Observer
 from tinyfly.optimizer import Muon, orthogonalise
@@ -104,7 +105,7 @@ def test_a_retry_that_succeeds_is_recorded(monkeypatch):
     make, calls = tasks.make_task, []
     monkeypatch.setattr(trainer, "make_task", lambda *a: short(make(*a)))
 
-    def accept(policy, airframe, seed):
+    def accept(policy, airframe, task, seed):
         calls.append(seed)
         if len(calls) == 1:
             raise trainer.Diverged("made to fail")
@@ -123,7 +124,24 @@ def test_an_untrained_policy_is_not_accepted():
     task = tasks.paper(CRAZYFLIE)
     rollout, weights = rollout_of(task)
     with pytest.raises(trainer.Diverged, match="acceptance"):
-        trainer.accept(policy_of(task, rollout.symmetry.whole(weights)), CRAZYFLIE, 0)
+        trainer.accept(policy_of(task, rollout.symmetry.whole(weights)), CRAZYFLIE, task, 0)
+
+
+@pytest.mark.parametrize(
+    ("late_m", "says"), [(3.0, "20 ms late 0% survived"), (0.1, "20 ms late 100% survived, 100 mm off")]
+)
+def test_a_policy_must_hold_its_place_at_every_latency_that_it_was_trained_for(monkeypatch, late_m, says):
+    def fly(case, controller, conditions):
+        error = np.where(conditions.latency_s == 0.02, late_m, 0.01).astype(np.float32)
+        return Flight(0.01, np.tile(error, (500, 1)), np.ones((500, len(error)), np.float32), None)
+
+    monkeypatch.setattr(Case, "fly", fly)
+    task = tasks.crazyflie(CRAZYFLIE)
+    rollout, weights = rollout_of(task)
+    policy = policy_of(task, rollout.symmetry.whole(weights))
+    with pytest.raises(trainer.Diverged, match=says):
+        trainer.accept(policy, CRAZYFLIE, task, 0)
+    trainer.accept(policy, CRAZYFLIE, replace(task, latency_s=0.01), 0)
 
 
 def test_motors_in_another_order_turning_the_other_way_are_learnt_and_never_taken_for_the_usual(tmp_path):
@@ -139,7 +157,7 @@ def test_motors_in_another_order_turning_the_other_way_are_learnt_and_never_take
     row = fly_scenario(policy, Airframe.load(file), "hover", episodes=100).row()
     assert row["survival"] >= 0.99 and row["hover_error_m"] <= 0.06
     with pytest.raises(trainer.Diverged, match="acceptance"):
-        trainer.accept(policy, CRAZYFLIE, 0)
+        trainer.accept(policy, CRAZYFLIE, tasks.paper(CRAZYFLIE), 0)
 
 
 def test_weights_that_are_not_finite_are_a_failed_run(monkeypatch):

@@ -24,6 +24,9 @@ from tinyfly.errors import UserError
 
 GRAVITY_M_S2 = 9.81
 MIN_THRUST_TO_WEIGHT = 1.15  # below, a small tilt already costs altitude: nothing to train for
+MAX_IDLE_TO_WEIGHT = 0.7  # of rotors at rest: thrust that no command can take away
+MAX_DIP = 0.05  # below nought, of the full value: what a fit to measured points may show
+MAX_BYTES = 1 << 16  # of a file
 _FOLDER = Path(__file__).parent / "airframes"
 
 Triple = tuple[float, float, float]
@@ -54,21 +57,31 @@ class Airframe:
     @staticmethod
     def load(name_or_path: str | Path) -> Airframe:
         """An airframe by name (see ``names()``) or from the path of a TOML file; raises UserError."""
-        known = _FOLDER / f"{name_or_path}.toml"
-        path = known if known.is_file() else Path(name_or_path)
+        known = str(name_or_path) in names()
+        path = _FOLDER / f"{name_or_path}.toml" if known else Path(name_or_path)
         try:
-            raw = tomllib.loads(path.read_text(encoding="utf-8"))
+            if path.exists() and not path.is_file():
+                raise UserError(f"{path} does not read as an airframe: it is no file")
+            with path.open("rb") as file:
+                raw = tomllib.loads(file.read(MAX_BYTES).decode("utf-8-sig"))  # with or without Windows' mark
         except FileNotFoundError:
             known_names = ", ".join(names())
             raise UserError(
                 f"no airframe {str(name_or_path)!r}: expected one of {known_names}, or a TOML file"
             ) from None
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
-            raise UserError(f"{path} does not read as an airframe: {e}") from None
+        except (
+            OSError,
+            ValueError,
+            RecursionError,
+        ) as e:  # TOML and Unicode that do not decode are ValueErrors
+            reason = getattr(e, "strerror", None) or str(e)
+            raise UserError(f"{path} does not read as an airframe: {reason}") from None
         try:
             return Airframe.from_dict({"name": path.stem} | raw)
         except UserError as e:
             raise UserError(f"{path}: {e}") from None
+        except ValueError as e:  # a number of thousands of digits cannot even be shown
+            raise UserError(f"{path} does not read as an airframe: {e}") from None
 
     @staticmethod
     def from_dict(raw: dict[str, Any]) -> Airframe:
@@ -166,6 +179,12 @@ class Airframe:
                 f"airframe {self.name} cannot fly: thrust/weight is {self.thrust_to_weight:.2f}, at least "
                 f"{MIN_THRUST_TO_WEIGHT} is needed; check mass_kg and thrust_n (newton per rotor)"
             )
+        if 4 * self.thrust_n[0] > MAX_IDLE_TO_WEIGHT * self.weight_n:
+            raise UserError(
+                f"airframe {self.name} cannot come down: its rotors at rest would push with "
+                f"{self.thrust_n[0]:.3g} N each, and its weight is {self.weight_n:.3g} N; "
+                f"check the first number of thrust_n (newton per rotor)"
+            )
         needed_n = np.linalg.solve([(1, 1, 1, 1), *self.layout], (self.weight_n, 0, 0, 0))
         for i, f in enumerate(needed_n):
             if not 0 <= f <= sum(self.thrust_n):
@@ -234,6 +253,9 @@ def _check(a: Airframe) -> None:
             raise UserError(
                 f"{key} {(c0, c1, c2)}: c0 + c1 u + c2 u^2 must be positive and rising at u = 1, c0, c2 >= 0"
             )
+        lowest = min(max(-c1 / (2 * c2), 0.0), 1.0) if c2 else 0.0
+        if c0 + lowest * (c1 + lowest * c2) < -MAX_DIP * (c0 + c1 + c2):
+            raise UserError(f"{key} {(c0, c1, c2)}: c0 + c1 u + c2 u^2 is negative at u = {lowest:.2g}")
     for key in ("rotor_rise_per_s", "rotor_fall_per_s"):
         if sum(getattr(a, key)) < 1:
             raise UserError(f"{key} {getattr(a, key)}: slower than one per second; give 1 / time constant")

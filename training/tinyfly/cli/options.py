@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Annotated, Any, Optional
@@ -23,6 +24,13 @@ Result = dict[str, Any]
 
 def require_writable(path: Path) -> None:
     """Say that a result cannot be written before the work for it is done, not after; raises UserError."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        pass
+    except OSError as e:  # a name too long, a part that is no folder: the loop below says the latter better
+        if e.errno == errno.ENAMETOOLONG:
+            raise UserError(f"{path.name[:40]}... cannot be written: {e.strerror}") from None
     if path.is_dir():
         raise UserError(f"{path} is a folder: expected a file to write")
     folder = path.parent
