@@ -33,6 +33,7 @@ def test_two_seeds_are_trained_in_parallel_and_judged_on_validation_flights():
     assert found[0].rank <= found[1].rank
     assert found[0].policy is not None
     assert found[0].survival > 0
+    assert len(found[0].learning) == found[0].policy.provenance["recipe"]["updates"]
     assert shares == [0.5, 1.0]
 
 

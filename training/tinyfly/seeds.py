@@ -11,12 +11,13 @@ import multiprocessing
 import os
 import signal
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from tinyfly.airframe import Airframe
 from tinyfly.console import Report
 from tinyfly.errors import UserError
 from tinyfly.evaluate import evaluate
+from tinyfly.learning import LearningCurve, Row
 from tinyfly.policy import Policy
 from tinyfly.trainer import Settings, train
 
@@ -33,6 +34,7 @@ class Candidate:
     survival: float  # worst latency
     error_m: float  # hover plus figure-eight, worst latency
     failure: str = ""
+    learning: list[Row] = field(default_factory=list)  # how the policy came to be
 
     @property
     def rank(self) -> tuple[float, float]:
@@ -78,12 +80,13 @@ def _leave_interrupts_to_the_parent() -> None:
 
 
 def _one(settings: Settings) -> Candidate:
+    curve = LearningCurve()
     try:
-        policy = train(settings)
+        policy = train(settings, curve)
     except UserError as e:
         return Candidate(settings.seed, None, 0.0, float("inf"), str(e))
     airframe = Airframe.load(settings.airframe)
     rows = evaluate(policy, airframe, episodes=EPISODES // 3, seed=VALIDATION_SEED).results
     survival = min(r["survival"] for r in rows)
     error_m = max(r["hover_error_m"] + r["figure_eight_rmse_m"] for r in rows)
-    return Candidate(settings.seed, policy, survival, error_m)
+    return Candidate(settings.seed, policy, survival, error_m, learning=curve.rows)

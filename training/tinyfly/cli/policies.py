@@ -19,13 +19,13 @@ from tinyfly.cli.options import (
     require_seed,
     require_writable,
 )
-from tinyfly.console import Report as Progress
 from tinyfly.console import progress, show_table
 from tinyfly.errors import UserError
 
 if TYPE_CHECKING:
     from tinyfly.airframe import Airframe as Vehicle
     from tinyfly.evaluate import Evaluation
+    from tinyfly.learning import LearningCurve
     from tinyfly.policy import Policy
 
 Task = Literal["crazyflie", "paper", "tracking"]
@@ -97,23 +97,24 @@ class Train:
         airframe = "" if self.airframe == "crazyflie" else f"-{Path(self.airframe).stem}"
         return self.out / f"{self.task}{airframe}-{self.seed}.policy"
 
-    def _train(self, report: Progress) -> Policy:
+    def _train(self, curve: LearningCurve) -> Policy:
         if self.algorithm == "td3":
             from tinyfly import td3
 
             if self.task != "paper" or self.seeds != 1:
                 raise UserError("--algorithm td3 learns --task paper, one seed at a time")
-            return td3.train(td3.Settings(airframe=self.airframe, seed=self.seed), report)
+            return td3.train(td3.Settings(airframe=self.airframe, seed=self.seed), curve)
         from tinyfly.trainer import Settings, train
 
         settings = Settings(self.task, self.airframe, self.seed, self.budget or None)
         if self.seeds == 1:
-            return train(settings, report)
+            return train(settings, curve)
         from tinyfly.seeds import train_seeds
 
-        best = train_seeds(settings, self.seeds, report)[0].policy
-        assert best is not None
-        return best
+        best = train_seeds(settings, self.seeds, curve)[0]
+        curve.rows[:] = best.learning
+        assert best.policy is not None
+        return best.policy
 
 
 @dataclass(frozen=True)
