@@ -125,6 +125,7 @@ def test_blind_it_levels_out_within_30_ms_and_sinks(target, policy):
     tilted[3:7], tilted[10:] = (np.cos(0.1), np.sin(0.1), 0, 0), (1.0, -1.0, 0.5)
     last = target.step(now := now + 10_000, tilted).motors
     hover = 0.5 * (policy.contract.hover_action + 1)
+    assert abs(hover - target.airframe.hover_fraction) < 0.01  # or it would climb, or fall
     for age_us in (1_000, 10_000, 20_000, 30_000, 60_000, 100_000, 300_000, 499_999):
         motors = target.tick(now + age_us).motors
         level = np.clip((age_us - 10_000) / 20_000, 0, 1)
