@@ -1,4 +1,4 @@
-"""The training loop: fly a window, walk it back, fit the critic, turn the weights; then judge the result."""
+"""The training loop: fly a window, walk it back, fit the critic, turn the weights."""
 
 from __future__ import annotations
 
@@ -9,19 +9,17 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 import tinyfly
+from tinyfly.acceptance import Diverged, accept
 from tinyfly.airframe import Airframe
 from tinyfly.columns import bias_column, input_scale, layers
 from tinyfly.console import Report
 from tinyfly.critic import CostateCritic
 from tinyfly.errors import UserError
-from tinyfly.evaluate import Scenario, draw, judge
-from tinyfly.flight import Conditions
 from tinyfly.optimizer import Muon
 from tinyfly.physics import POSITION
 from tinyfly.policy import Policy
 from tinyfly.population import Ranges
 from tinyfly.rollout import Rollout
-from tinyfly.start import Start
 from tinyfly.task import Recipe, Task, make_task
 from tinyfly.weights import Weights, initial_weights
 
@@ -30,10 +28,6 @@ LEARN_EVERY = 2  # updates: one of so many teaches it
 RAMP = 0.2  # share of the updates over which the critic's word comes to count
 WARM_UP = 3  # updates
 GRADIENT_LIMIT = 1.0  # norm
-# Gentle throws: the weakest airframes that may be trained survive no others, and take their time.
-GENTLE = Start(angle_deg=20.0, velocity_m_s=0.3)
-ACCEPT_LATE_S = (0.0, 0.01, 0.02)
-ACCEPT_SEED = 0xACCE97  # which evaluation does not use by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,25 +38,6 @@ class Settings:
     airframe: str = "crazyflie"
     seed: int = 0
     budget_s: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Acceptance:
-    """What a policy has to show at each latency before it is saved."""
-
-    flights: int
-    duration_s: float
-    survival: float  # share, at least
-    error_m: float  # the median survivor's, over the last half second, at most
-
-
-# An oscillation that latency feeds takes seconds to show; by then a policy with an integral holds its place.
-HOVERS = Acceptance(flights=22, duration_s=2.0, survival=0.85, error_m=0.5)
-HOLDS = Acceptance(flights=64, duration_s=5.0, survival=0.93, error_m=0.06)
-
-
-class Diverged(Exception):
-    """This run went wrong; another seed may not."""
 
 
 def train(settings: Settings, progress: Report | None = None) -> Policy:
@@ -187,33 +162,3 @@ def learning_rate(r: Recipe, update: int) -> float:
     """Linear warm-up, cosine decay."""
     decay = 0.5 * (1 + math.cos(math.pi * update / r.updates))
     return min(1.0, (update + 1) / WARM_UP) * (r.rate_end + (r.rate - r.rate_end) * decay)
-
-
-def accept(policy: Policy, airframe: Airframe, task: Task, seed: int) -> None:
-    """Throw the airframe asked for, in the truth; raises Diverged when the policy is not worth saving.
-
-    It flies at every latency that the task trains for. The truth knows nothing of what training assumes: an
-    airframe that training gets wrong is found here.
-    """
-    wanted = HOLDS if policy.contract.integral else HOVERS
-    late_s = [s for s in ACCEPT_LATE_S if s <= task.latency_s]
-    span = (wanted.duration_s - 0.5, wanted.duration_s)
-    scenario = Scenario(wanted.duration_s, {"error_m": span}, GENTLE)
-    flights = wanted.flights * len(late_s)
-    case = draw(scenario, airframe, policy.contract, flights, ACCEPT_SEED, batch=seed)
-    flight = case.fly(policy, Conditions(latency_s=np.repeat(late_s, wanted.flights)))
-    outcome = judge("acceptance", scenario, flight, math.nan)
-    for latency_s, survived, error in zip(
-        late_s,
-        outcome.survived.reshape(len(late_s), -1),
-        outcome.errors["error_m"].reshape(len(late_s), -1),
-        strict=True,
-    ):
-        found = f"of the acceptance flights {1e3 * latency_s:g} ms late {survived.mean():.0%} survived"
-        if survived.mean() < wanted.survival:
-            raise Diverged(f"{found}, {wanted.survival:.0%} are wanted")
-        if np.median(error[survived]) > wanted.error_m:
-            raise Diverged(
-                f"{found}, {1e3 * np.median(error[survived]):.0f} mm off their place in the median, "
-                f"{1e3 * wanted.error_m:.0f} at most are wanted"
-            )
