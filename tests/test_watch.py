@@ -13,7 +13,8 @@ from tinyfly import viewer
 from tinyfly.airframe import Airframe
 from tinyfly.contract import paper_contract
 from tinyfly.report.live import watch_flight
-from tinyfly.watch import euler_rad, panel, sparkline, watch
+from tinyfly.state import euler_rad
+from tinyfly.watch import panel, sparkline, watch
 
 LEVEL = np.array([0.003, -0.004, 0.0, 1, 0, 0, 0, 0, 0, 0, math.radians(90), 0, 0])
 

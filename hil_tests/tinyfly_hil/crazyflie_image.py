@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tinyfly.airframe import Airframe
 from tinyfly.errors import UserError
-from tinyfly.state import ANGULAR_VELOCITY, POSITION, QUATERNION, VELOCITY
+from tinyfly.state import ANGULAR_VELOCITY, POSITION, QUATERNION, VELOCITY, euler_rad
 from tinyfly_hil.arm_image import Image
 from tinyfly_hil.protocol import ENUMS
 
@@ -124,12 +124,9 @@ class Crazyflie:
         return np.array([self._speed(u / FULL * self._full_n) for u in self.pwm.values(*MOTORS)])
 
     def _sense(self, s: Array) -> None:
-        w, x, y, z = s[QUATERNION].tolist()
-        roll = math.atan2(2 * (w * x + y * z), 1 - 2 * (x * x + y * y))
-        pitch = -math.asin(min(max(2 * (w * y - z * x), -1.0), 1.0))  # theirs is inverted
-        yaw = math.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
-        angles = (math.degrees(angle) for angle in (roll, pitch, yaw))
-        self.state.set_floats(self._estimate, [*s[POSITION], *s[VELOCITY], w, x, y, z, *angles])
+        roll, pitch, yaw = np.rad2deg(euler_rad(s[QUATERNION]))
+        angles = (roll, -pitch, yaw)  # their pitch is inverted
+        self.state.set_floats(self._estimate, [*s[POSITION], *s[VELOCITY], *s[QUATERNION], *angles])
         self.sensors.set_floats(self._gyro, [*np.rad2deg(s[ANGULAR_VELOCITY]), 1.0])
 
     def _speed(self, thrust_n: float) -> float:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tinyfly.errors import UserError
 from tinyfly.evaluate import airframe_of
 from tinyfly.policy import Policy
-from tinyfly.state import POSITION, QUATERNION
+from tinyfly.state import POSITION, QUATERNION, euler_rad
 from tinyfly_hil.build import occupied
 from tinyfly_hil.crazyflie_image import Crazyflie
 from tinyfly_hil.setpoint import path
@@ -52,8 +52,13 @@ class Run:
 
 
 def load(elf: Path, policy: Policy) -> Crazyflie:
-    """An image, booted; UserError when it does not carry this policy."""
-    craft = Crazyflie(elf, airframe_of(policy))
+    """An image, booted; UserError when it does not read, or does not carry this policy."""
+    from elftools.common.exceptions import DWARFError, ELFError
+
+    try:
+        craft = Crazyflie(elf, airframe_of(policy))
+    except (ELFError, DWARFError) as e:  # a header that reads, and sections that do not
+        raise UserError(f"image {elf} does not read ({e}): build it again") from None
     if craft.policy_crc != policy.crc32():
         raise UserError(
             f"{elf} carries another policy (crc {craft.policy_crc:08x}, expected {policy.crc32():08x}): "
@@ -157,8 +162,7 @@ def _headings(craft: Crazyflie, home: Array, judge: Judge) -> None:
 
 
 def _yaw_deg(run: Run) -> float:
-    w, x, y, z = run.world.sense()[QUATERNION]
-    return math.degrees(math.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z)))
+    return math.degrees(euler_rad(run.world.sense()[QUATERNION])[2])
 
 
 def _figure_eight(craft: Crazyflie, home: Array, judge: Judge) -> float:

@@ -6,6 +6,14 @@ Frames: position and velocity world (z up), quaternion w x y z body to world, an
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
 POSITION = slice(0, 3)  # m
 QUATERNION = slice(3, 7)  # unit, w x y z
 VELOCITY = slice(7, 10)  # m/s
@@ -19,3 +27,12 @@ REFERENCE_POSITION = slice(0, 3)
 REFERENCE_VELOCITY = slice(3, 6)
 REFERENCE_ACCELERATION = slice(6, 9)
 REFERENCE_PREVIEW = slice(9, None)
+
+
+def euler_rad(q: Array) -> Array:
+    """Roll, pitch, yaw (3,) about x, y, z of a unit quaternion w x y z (4,), for people to read."""
+    w, x, y, z = (float(v) for v in q)
+    roll = math.atan2(2 * (w * x + y * z), 1 - 2 * (x * x + y * y))
+    pitch = math.asin(min(max(2 * (w * y - z * x), -1.0), 1.0))
+    yaw = math.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
+    return np.array([roll, pitch, yaw])

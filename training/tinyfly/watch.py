@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyfly import viewer
-from tinyfly.state import ANGULAR_VELOCITY, POSITION, QUATERNION, REFERENCE_POSITION
+from tinyfly.state import ANGULAR_VELOCITY, POSITION, QUATERNION, REFERENCE_POSITION, euler_rad
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -95,15 +95,6 @@ def sparkline(values: list[float]) -> str:
         return _BLOCKS[1 + round(min(level, 1.0) * (len(_BLOCKS) - 2))]
 
     return "".join(block(v) for v in values)
-
-
-def euler_rad(q: Array) -> Array:
-    """Roll, pitch, yaw (3,) about x, y, z of a unit quaternion w x y z (4,), for people to read."""
-    w, x, y, z = (float(v) for v in q)
-    roll = math.atan2(2 * (w * x + y * z), 1 - 2 * (x * x + y * y))
-    pitch = math.asin(min(max(2 * (w * y - z * x), -1.0), 1.0))
-    yaw = math.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
-    return np.array([roll, pitch, yaw])
 
 
 def _norm(v: Array) -> float:

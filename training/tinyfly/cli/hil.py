@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 
-from tinyfly.cli.options import Json, OptionalPath, PolicyFile, Result, count, millimetres
+from tinyfly.cli.options import Json, OptionalPath, PolicyFile, Result, count, millimetres, require_seed
 from tinyfly.console import progress, say, show_table
 from tinyfly.errors import UserError
 
@@ -56,8 +56,7 @@ class Hil:
         return next(iter(chosen.values()), self._run_suite)()
 
     def _check(self) -> None:
-        if self.seed < 0:
-            raise UserError(f"--seed {self.seed}: expected 0 or more")
+        require_seed(self.seed)
         if not 0 <= self.campaign <= 1_000_000:
             raise UserError(f"--campaign {self.campaign}: expected 1 to 1000000 flights")
         if self.free_run and not 1 <= self.free_run <= 3600:
@@ -80,18 +79,13 @@ class Hil:
             )
 
     def _fly_image(self) -> Result:
-        from elftools.common.exceptions import DWARFError, ELFError
-
         from tinyfly.policy import Policy
         from tinyfly_hil import build, image
 
         assert self.image is not None
         if build.is_ours(self.image):
             return replace(self, port=f"{self.port}:{self.image}", image=None).run()
-        try:
-            return image.check(self.image, Policy.load(self.policy))
-        except (ELFError, DWARFError) as e:
-            raise UserError(f"image {self.image} does not read ({e}): build it again") from None
+        return image.check(self.image, Policy.load(self.policy))
 
     def _fly_faults(self) -> Result:
         from tinyfly_hil import campaign, faults
