@@ -76,23 +76,20 @@ def run(
         workers = min(cores(), WORKERS_MAX) if build and not select else 0
     arguments += ["-n", str(workers)]
     arguments += [] if thorough else ["--quick"]
-    unfinished = (
-        junit.with_name(junit.name + ".unfinished") if junit else None
-    )  # which no reader takes for green
-    arguments += ["--junitxml", str(unfinished)] if junit else []
+    unfinished = junit and junit.with_name(f"{junit.name}.unfinished")  # no reader takes it for green
+    arguments += ["--junitxml", str(unfinished)] if unfinished else []
     arguments += ["--log", str(log)] if log else []
     arguments += ["-k", select] if select else []
     with _alone():
         code = pytest.main(arguments, plugins=[collector])
-    if junit and unfinished and unfinished.exists():
-        if code in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
-            unfinished.replace(junit)
-        else:
-            unfinished.unlink()
-    if code == pytest.ExitCode.INTERRUPTED:
-        raise KeyboardInterrupt
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        if unfinished:
+            unfinished.unlink(missing_ok=True)
+        if code == pytest.ExitCode.INTERRUPTED:
+            raise KeyboardInterrupt
         raise UserError(f"the suite did not run (pytest exit code {int(code)}): {collector.trouble}")
+    if junit and unfinished:
+        unfinished.replace(junit)
     return {
         "target": name,
         "policy_crc": crc,

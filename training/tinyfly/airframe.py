@@ -60,20 +60,18 @@ class Airframe:
         known = str(name_or_path) in names()
         path = _FOLDER / f"{name_or_path}.toml" if known else Path(name_or_path)
         try:
-            if path.exists() and not path.is_file():
-                raise UserError(f"{path} does not read as an airframe: it is no file")
-            with path.open("rb") as file:
-                raw = tomllib.loads(file.read(MAX_BYTES).decode("utf-8-sig"))  # with or without Windows' mark
+            size = path.stat().st_size
+            if not path.is_file() or size > MAX_BYTES:
+                raise UserError(
+                    f"{path} does not read as an airframe: expected a file of at most {MAX_BYTES >> 10} kB"
+                )
+            raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # with or without Windows' mark
         except FileNotFoundError:
             known_names = ", ".join(names())
             raise UserError(
                 f"no airframe {str(name_or_path)!r}: expected one of {known_names}, or a TOML file"
             ) from None
-        except (
-            OSError,
-            ValueError,
-            RecursionError,
-        ) as e:  # TOML and Unicode that do not decode are ValueErrors
+        except (OSError, ValueError, RecursionError) as e:  # bad TOML and bad Unicode are ValueErrors
             reason = getattr(e, "strerror", None) or str(e)
             raise UserError(f"{path} does not read as an airframe: {reason}") from None
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from pathlib import Path
 from typing import Annotated, Any, Optional
@@ -25,13 +24,10 @@ Result = dict[str, Any]
 def require_writable(path: Path) -> None:
     """Say that a result cannot be written before the work for it is done, not after; raises UserError."""
     try:
-        path.lstat()
-    except FileNotFoundError:
-        pass
-    except OSError as e:  # a name too long, a part that is no folder: the loop below says the latter better
-        if e.errno == errno.ENAMETOOLONG:
-            raise UserError(f"{path.name[:40]}... cannot be written: {e.strerror}") from None
-    if path.is_dir():
+        is_folder = path.is_dir()
+    except OSError as e:  # a name that is too long, say
+        raise UserError(f"{path} cannot be written: {e.strerror}") from None
+    if is_folder:
         raise UserError(f"{path} is a folder: expected a file to write")
     folder = path.parent
     while not folder.exists():
