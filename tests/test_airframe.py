@@ -113,7 +113,13 @@ def test_an_unknown_name_lists_the_known_ones_and_a_broken_file_says_so(tmp_path
 
 @pytest.mark.parametrize(
     "content",
-    [b"mass_kg = " + b"1" * 5000, b"mass_kg = 0x" + b"f" * 5000, b"a = " + b"[" * 5000, b"\xff\xfe"],
+    [
+        b"mass_kg = " + b"1" * 5000,
+        b"mass_kg = 0x" + b"f" * 5000,
+        b"a = " + b"[" * 5000,
+        b"\xff\xfe",
+        b"# " + b"x" * 70000,
+    ],
 )
 def test_a_file_that_python_itself_chokes_on_gets_one_line(tmp_path, content):
     path = tmp_path / "odd.toml"

@@ -1,4 +1,4 @@
-"""The deliberate mistakes that `make prove` tries, and it seldom: that each can still be made is seen here."""
+"""The deliberate mistakes of `make prove`, which runs seldom: that each can still be made is seen here."""
 
 import tomllib
 
