@@ -2,44 +2,26 @@
 
 from dataclasses import replace
 from itertools import count
-from pathlib import Path
 
 import numpy as np
 import pytest
+from rollouts import CRAZYFLIE, rollout_of
 
-from tinyfly import airframe as airframes
 from tinyfly import columns, trainer
 from tinyfly import task as tasks
-from tinyfly.airframe import GRAVITY_M_S2, Airframe, names
-from tinyfly.critic import CostateCritic
-from tinyfly.episodes import DT
 from tinyfly.errors import UserError
-from tinyfly.evaluate import Case, fly_scenario
-from tinyfly.flight import Flight
+from tinyfly.evaluate import fly_scenario
 from tinyfly.network import act
 from tinyfly.observation import Observer
 from tinyfly.optimizer import Muon, orthogonalise
-from tinyfly.physics import POSITION, RATE, ROTATION, VELOCITY
+from tinyfly.physics import POSITION, RATE
 from tinyfly.policy import Policy
-from tinyfly.population import Fixed, Ranges
-from tinyfly.rollout import Rollout
-from tinyfly.weights import Weights, initial_weights
-
-CRAZYFLIE = Airframe.load("crazyflie")
+from tinyfly.weights import Weights
 
 
 def short(task, **changes):
     """The task with a recipe of a few hundredths of a second."""
     return tasks.with_recipe(task, **{"updates": 4, "environments": 16, "horizon": (10, 20)} | changes)
-
-
-def rollout_of(task, n=16, steps=20, seed=0):
-    """A rollout, and weights (in modes) that have not been trained."""
-    rollout = Rollout(task, n, steps, np.random.default_rng(seed))
-    rng, scale = np.random.default_rng(seed), columns.input_scale(task.contract)
-    symmetry = rollout.symmetry
-    whole = initial_weights(rng, symmetry.history, scale, task.recipe.width, 0.3, symmetry.order**0.5)
-    return rollout, symmetry.modes(whole)
 
 
 def test_half_a_second_of_training_flies():
@@ -114,50 +96,6 @@ def test_a_retry_that_succeeds_is_recorded(monkeypatch):
     policy = trainer.train(trainer.Settings(task="paper", seed=7))
     assert policy.provenance["retried"] == ["seed 7: made to fail"]
     assert policy.provenance["used_seed"] == 1_000_010
-
-
-def policy_of(task, weights):
-    return Policy.create(task.contract, columns.layers(task.contract, weights), CRAZYFLIE.to_dict(), {})
-
-
-def test_an_untrained_policy_is_not_accepted():
-    task = tasks.paper(CRAZYFLIE)
-    rollout, weights = rollout_of(task)
-    with pytest.raises(trainer.Diverged, match="acceptance"):
-        trainer.accept(policy_of(task, rollout.symmetry.whole(weights)), CRAZYFLIE, task, 0)
-
-
-@pytest.mark.parametrize(
-    ("late_m", "says"), [(3.0, "20 ms late 0% survived"), (0.1, "20 ms late 100% survived, 100 mm off")]
-)
-def test_a_policy_must_hold_its_place_at_every_latency_that_it_was_trained_for(monkeypatch, late_m, says):
-    def fly(case, controller, conditions):
-        error = np.where(conditions.latency_s == 0.02, late_m, 0.01).astype(np.float32)
-        return Flight(0.01, np.tile(error, (500, 1)), np.ones((500, len(error)), np.float32), None)
-
-    monkeypatch.setattr(Case, "fly", fly)
-    task = tasks.crazyflie(CRAZYFLIE)
-    rollout, weights = rollout_of(task)
-    policy = policy_of(task, rollout.symmetry.whole(weights))
-    with pytest.raises(trainer.Diverged, match=says):
-        trainer.accept(policy, CRAZYFLIE, task, 0)
-    trainer.accept(policy, CRAZYFLIE, replace(task, latency_s=0.01), 0)
-
-
-def test_motors_in_another_order_turning_the_other_way_are_learnt_and_never_taken_for_the_usual(tmp_path):
-    shipped = Path(airframes.__file__).parent / "airframes" / "crazyflie.toml"
-    changed = ("rotor_position_m", "rotor_torque_sign")
-    lines = [line for line in shipped.read_text().splitlines() if not line.startswith(changed)]
-    order = [2, 0, 3, 1]
-    lines.append(f"rotor_position_m = {[list(CRAZYFLIE.rotor_position_m[i]) for i in order]}")
-    lines.append(f"rotor_torque_sign = {[-CRAZYFLIE.rotor_torque_sign[i] for i in order]}")
-    file = tmp_path / "other.toml"
-    file.write_text("\n".join(lines))
-    policy = trainer.train(trainer.Settings(task="paper", airframe=str(file), budget_s=0.5))
-    row = fly_scenario(policy, Airframe.load(file), "hover", episodes=100).row()
-    assert row["survival"] >= 0.99 and row["hover_error_m"] <= 0.06
-    with pytest.raises(trainer.Diverged, match="acceptance"):
-        trainer.accept(policy, CRAZYFLIE, tasks.paper(CRAZYFLIE), 0)
 
 
 def test_weights_that_are_not_finite_are_a_failed_run(monkeypatch):
@@ -275,117 +213,6 @@ def test_a_slow_history_is_what_the_observer_keeps(stride, monkeypatch):
     rollout.forward(weights, 12)
     rollout.advance(0.0)
     rollout.forward(weights, 12)
-
-
-def test_critic_learns_costates_that_are_linear_in_its_features():
-    rollout, weights = rollout_of(tasks.crazyflie(CRAZYFLIE), n=64)
-    rollout.forward(weights, 20)
-    critic = CostateCritic(rollout, np.random.default_rng(0), 64)
-    features = np.concatenate([critic.features(t) for t in range(20)], 2)
-    true = np.random.default_rng(1).standard_normal(critic.matrix.shape).astype(np.float32)
-
-    def costates(x):
-        return np.einsum("jpr,jpn->rn", critic.costate_basis, true @ x)
-
-    for _ in range(30):
-        critic.fit(features, costates(features))
-    wanted = costates(critic.features(20))
-    assert np.square(critic.predict(20) - wanted).mean() < 0.05 * np.square(wanted).mean()
-
-
-def test_the_critic_foresees_the_mirror_image_for_the_mirror_image():
-    rollout, weights = rollout_of(tasks.crazyflie(CRAZYFLIE))
-    rollout.forward(weights, 20)
-    critic, t, e = CostateCritic(rollout, np.random.default_rng(0), 64), 7, rollout.episodes
-    critic.matrix = np.random.default_rng(1).standard_normal(critic.matrix.shape).astype(np.float32)
-    found = critic.predict(t)
-
-    def mirror(m, polar, axial, rotations, motors):
-        for x in polar:
-            x *= np.tile(m.polar, len(x) // 3)[:, None]
-        for x in axial:
-            x *= m.axial[:, None]
-        for x in rotations:
-            x *= m.rotation[:, None]
-        for x in motors:
-            x[:] = x[m.motors]
-
-    x, seen, actor = rollout.physics.state[t], rollout.actor.input[t], rollout.actor
-    for m in rollout.symmetry.found:
-        world = [x[POSITION], x[VELOCITY], e.force, rollout.integrated[t], seen[18:21], seen[22:]]
-        motors = [rollout.physics.rotor[t], actor.actions[actor.slots + t - 1]]
-        mirror(m, world, [x[RATE], e.torque], [x[ROTATION]], motors)
-        image = found.copy()
-        mirror(m, [image[3:9], image[22:]], [image[0:3]], [image[9:18]], [image[18:22]])
-        np.testing.assert_allclose(critic.predict(t), image, atol=1e-4 * np.abs(image).max())
-        mirror(m, world, [x[RATE], e.torque], [x[ROTATION]], motors)  # and back
-
-
-def test_references_move_as_their_derivatives_say():
-    rollout, _ = rollout_of(tasks.crazyflie(CRAZYFLIE))
-    velocity, acceleration = rollout.episodes.references(200)
-    slope = (velocity[2:] - velocity[:-2]) / (2 * DT)
-    assert np.abs(slope - acceleration[1:-1]).max() < 0.01 * np.abs(acceleration).max()
-    rollout.episodes.advance_references(50 * DT)
-    np.testing.assert_allclose(rollout.episodes.references(100)[0], velocity[50:150], atol=1e-3)
-
-
-def test_hover_action_of_a_population_carries_the_weight():
-    p = Ranges(CRAZYFLIE.layout).sample(np.random.default_rng(0), 500)
-    u, (c0, c1, c2) = (p.hover_action + 1) / 2, p.curve
-    thrust = 4 * p.thrust * (c0 + c1 * u + c2 * u * u)
-    able = p.thrust * 4 > GRAVITY_M_S2
-    np.testing.assert_allclose(thrust[able], GRAVITY_M_S2, rtol=1e-9)
-    assert Fixed(CRAZYFLIE).sample(np.random.default_rng(0), 1).hover_action[0] == pytest.approx(
-        CRAZYFLIE.hover_action, abs=1e-12
-    )
-
-
-@pytest.mark.parametrize("name", names())
-def test_the_training_ranges_hold_every_named_airframe(name):
-    p, r = Fixed(Airframe.load(name)).sample(np.random.default_rng(0), 1), Ranges(CRAZYFLIE.layout)
-
-    def inside(value, bounds):
-        return bounds[0] <= value <= bounds[1]
-
-    assert inside(4 * p.thrust[0] / GRAVITY_M_S2, r.thrust_to_weight)
-    assert inside(p.torque[0, 0], r.roll) and inside(p.torque[2, 0] / p.torque[0, 0], r.yaw)
-    assert inside(
-        p.torque[1, 0] / p.torque[0, 0], (r.asymmetry[0] / r.asymmetry[1], r.asymmetry[1] / r.asymmetry[0])
-    )
-    assert inside(p.rise_s[0], r.rise_s) and inside(p.fall_s[0], r.fall_s) and inside(p.drag[0], r.drag)
-
-
-@pytest.mark.parametrize("name", names())
-def test_a_crazyflie_leaves_the_family_as_it_is(name):
-    airframe = Airframe.load(name)
-    assert Ranges.around(airframe) == Ranges(airframe.layout)
-
-
-def test_another_airframe_is_taken_into_the_family():
-    racer = replace(
-        CRAZYFLIE,
-        mass_kg=0.65,
-        inertia_kg_m2=(1.6e-3, 2.9e-3, 4.2e-3),
-        rotor_position_m=tuple((3 * x, 3 * y, 0.0) for x, y, _ in CRAZYFLIE.rotor_position_m),
-        thrust_n=(0.2, 0.5, 7.0),
-        torque_nm=(0.0, 0.0, 0.1),
-        rotor_rise_per_s=(40.0, 0.0),
-        drag_n_s_m=(0.5, 0.5, 0.5),
-    )
-    own, family = Fixed(racer).sample(np.random.default_rng(0), 1), Ranges.around(racer)
-    drawn = family.sample(np.random.default_rng(0), 4000)
-    for get in (
-        lambda p: p.thrust,
-        lambda p: p.torque[0],
-        lambda p: p.torque[1] / p.torque[0],
-        lambda p: p.torque[2] / p.torque[0],
-        lambda p: p.rise_s,
-        lambda p: p.fall_s,
-        lambda p: p.drag,
-        lambda p: p.curve[1],
-    ):
-        assert get(drawn).min() <= get(own)[0] <= get(drawn).max()
 
 
 def test_a_saved_policy_keeps_its_seed_recipe_and_steps(tmp_path, monkeypatch):

@@ -1,0 +1,79 @@
+"""The family of airframes that is trained for, and the references it follows."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from rollouts import CRAZYFLIE, rollout_of
+
+from tinyfly import task as tasks
+from tinyfly.airframe import GRAVITY_M_S2, Airframe, names
+from tinyfly.episodes import DT
+from tinyfly.population import Fixed, Ranges
+
+
+def test_references_move_as_their_derivatives_say():
+    rollout, _ = rollout_of(tasks.crazyflie(CRAZYFLIE))
+    velocity, acceleration = rollout.episodes.references(200)
+    slope = (velocity[2:] - velocity[:-2]) / (2 * DT)
+    assert np.abs(slope - acceleration[1:-1]).max() < 0.01 * np.abs(acceleration).max()
+    rollout.episodes.advance_references(50 * DT)
+    np.testing.assert_allclose(rollout.episodes.references(100)[0], velocity[50:150], atol=1e-3)
+
+
+def test_hover_action_of_a_population_carries_the_weight():
+    p = Ranges(CRAZYFLIE.layout).sample(np.random.default_rng(0), 500)
+    u, (c0, c1, c2) = (p.hover_action + 1) / 2, p.curve
+    thrust = 4 * p.thrust * (c0 + c1 * u + c2 * u * u)
+    able = p.thrust * 4 > GRAVITY_M_S2
+    np.testing.assert_allclose(thrust[able], GRAVITY_M_S2, rtol=1e-9)
+    assert Fixed(CRAZYFLIE).sample(np.random.default_rng(0), 1).hover_action[0] == pytest.approx(
+        CRAZYFLIE.hover_action, abs=1e-12
+    )
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_training_ranges_hold_every_named_airframe(name):
+    p, r = Fixed(Airframe.load(name)).sample(np.random.default_rng(0), 1), Ranges(CRAZYFLIE.layout)
+
+    def inside(value, bounds):
+        return bounds[0] <= value <= bounds[1]
+
+    assert inside(4 * p.thrust[0] / GRAVITY_M_S2, r.thrust_to_weight)
+    assert inside(p.torque[0, 0], r.roll) and inside(p.torque[2, 0] / p.torque[0, 0], r.yaw)
+    assert inside(
+        p.torque[1, 0] / p.torque[0, 0], (r.asymmetry[0] / r.asymmetry[1], r.asymmetry[1] / r.asymmetry[0])
+    )
+    assert inside(p.rise_s[0], r.rise_s) and inside(p.fall_s[0], r.fall_s) and inside(p.drag[0], r.drag)
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_crazyflie_leaves_the_family_as_it_is(name):
+    airframe = Airframe.load(name)
+    assert Ranges.around(airframe) == Ranges(airframe.layout)
+
+
+def test_another_airframe_is_taken_into_the_family():
+    racer = replace(
+        CRAZYFLIE,
+        mass_kg=0.65,
+        inertia_kg_m2=(1.6e-3, 2.9e-3, 4.2e-3),
+        rotor_position_m=tuple((3 * x, 3 * y, 0.0) for x, y, _ in CRAZYFLIE.rotor_position_m),
+        thrust_n=(0.2, 0.5, 7.0),
+        torque_nm=(0.0, 0.0, 0.1),
+        rotor_rise_per_s=(40.0, 0.0),
+        drag_n_s_m=(0.5, 0.5, 0.5),
+    )
+    own, family = Fixed(racer).sample(np.random.default_rng(0), 1), Ranges.around(racer)
+    drawn = family.sample(np.random.default_rng(0), 4000)
+    for get in (
+        lambda p: p.thrust,
+        lambda p: p.torque[0],
+        lambda p: p.torque[1] / p.torque[0],
+        lambda p: p.torque[2] / p.torque[0],
+        lambda p: p.rise_s,
+        lambda p: p.fall_s,
+        lambda p: p.drag,
+        lambda p: p.curve[1],
+    ):
+        assert get(drawn).min() <= get(own)[0] <= get(drawn).max()
