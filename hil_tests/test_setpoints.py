@@ -48,6 +48,23 @@ def test_a_reference_is_taken_whole_previews_too(target, policy):
         assert (moved != still[:2]).any(), f"value {row} plays no part"
 
 
+@pytest.mark.parametrize("said", [None, "before the disarm", "after it"])
+def test_armed_again_it_flies_to_what_it_is_told_since_the_disarm_and_idles_without(target, said):
+    now = lift(target, Scenario("away", 1.0, "position", (1.0, 0.0, 0.0)), LEVEL).time_us
+    target.stop()
+    if said == "before the disarm":
+        target.setpoint("hover")
+    target.disarm()
+    if said == "after it":
+        target.setpoint("hover")
+    for k in range(1, 60):
+        target.step(now + 10_000 * k, LEVEL)
+    target.arm()
+    for k in range(60, 120):
+        control = target.step(now + 10_000 * k, LEVEL)
+    assert name_of("state", control.state) == ("flying" if said == "after it" else "armed")
+
+
 @pytest.mark.parametrize("kind", ["velocity", "reference"])
 def test_what_has_to_be_renewed_and_is_not_degrades_at_100_ms_and_ends_at_500_ms(target, kind):
     # It counts from its sending, before the warm-up: so it is renewed once in the air.

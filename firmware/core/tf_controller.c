@@ -93,13 +93,16 @@ uint8_t tf_controller_arm(tf_controller_t *controller)
     return refusal;
 }
 
+/* Where the last flight was to be is no place for the next: whoever arms again says so again. */
 uint8_t tf_controller_disarm(tf_controller_t *controller)
 {
+    tf_setpoint_init(&controller->setpoint);
     return handle(controller, TF_EVENT_DISARM);
 }
 
 uint8_t tf_controller_stop(tf_controller_t *controller)
 {
+    tf_setpoint_init(&controller->setpoint);
     return handle(controller, TF_EVENT_STOP);
 }
 

@@ -44,7 +44,7 @@ void tf_controller_init(tf_controller_t *controller, uint32_t now_us);
 /* Checks the weights' CRC and every golden vector; moves on to disarmed or refused. Returns why, if refused. */
 uint8_t tf_controller_self_test(tf_controller_t *controller);
 
-/* Requests; each returns TF_REASON_NONE, or why not. */
+/* Requests; each returns TF_REASON_NONE, or why not. Disarm and stop forget the set-point. */
 uint8_t tf_controller_arm(tf_controller_t *controller);
 uint8_t tf_controller_disarm(tf_controller_t *controller);
 uint8_t tf_controller_stop(tf_controller_t *controller);

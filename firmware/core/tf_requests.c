@@ -103,6 +103,7 @@ static void on_set_clock(tf_app_t *app, const tf_frame_t *frame)
         app->clock_set = false;
         app->state_seen = false;
         tf_controller_restart_clock(&app->controller, app->port->time_us());
+        tf_setpoint_init(&app->controller.setpoint); /* whoever chooses a clock begins: what came before is not theirs */
     }
     answer_status(app, frame, refusal);
 }

@@ -114,6 +114,39 @@ def test_a_hello_in_flight_does_not_reopen_old_numbers(app):
     assert reason(app.setpoint(sequence=old + 1)) == "old_sequence"
 
 
+def armed_again(app, now):
+    """The state, half a second of good states, an arm and a second of steps later."""
+    steps = range(now + 10 * MS, now + 1600 * MS, 10 * MS)
+    for time_us in steps[:55]:
+        app.step(time_us)
+    assert reason(app.arm()) == "none"
+    return [state(app.step(time_us)) for time_us in steps[55:]][-1]
+
+
+@pytest.mark.parametrize("how", [["disarm"], ["stop", "disarm"]])
+def test_a_landed_vehicle_that_is_armed_again_does_not_fly_to_its_old_setpoint(app, how):
+    now = app.take_off()
+    for request in how:
+        last = app.ask(request)
+        assert not last.flags & 1 << ENUMS["flag"]["fresh_setpoint"]
+    assert armed_again(app, now) == "armed"  # as after a boot: it idles until it is told where to be
+    app.setpoint()
+    assert state(app.step(now + 1600 * MS)) == "flying"
+
+
+def test_a_clock_chosen_anew_forgets_the_setpoint_of_before(app):
+    app.setpoint()
+    app.ask("set_clock", clock=LINK)
+    assert armed_again(app, 0) == "armed"
+
+
+def test_a_setpoint_of_before_the_arm_counts(app):
+    now = app.take_off()
+    app.ask("disarm")
+    app.setpoint()
+    assert armed_again(app, now) == "flying"
+
+
 @pytest.mark.parametrize("name", ["set_clock", "infer", "reset", "run_self_test"])
 def test_what_is_not_for_flight_is_refused_in_flight(app, name, full_policy):
     app.take_off()

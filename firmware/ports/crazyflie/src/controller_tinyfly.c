@@ -58,7 +58,6 @@ static uint8_t begin(const state_t *s)
     float figure[TF_SETPOINT_VALUES] = {[3] = 0.5f * tf_eight[0], tf_eight[1], tf_eight[2], tf_eight[3]};
 
     mode = tf_mode;
-    tf_setpoint_init(&tf.setpoint); /* where the last flight was to be is no place for this one */
     tf_frame_turn(&frame, s->attitude.yaw);
     tf_frame_point(&frame, tf_target, to);
     tf_frame_point(&frame, here, figure);
