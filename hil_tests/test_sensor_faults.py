@@ -44,6 +44,18 @@ def test_two_bad_states_are_flown_through_and_the_third_degrades(target):
     assert found == [("flying", "non_finite_state")] * 2 + [("degraded", "non_finite_state")]
 
 
+@pytest.mark.parametrize("value", [np.nan, 1e30])
+def test_half_a_second_of_bad_states_is_not_called_a_lost_link(target, value):
+    control = lift(target, HOVER, LEVEL)
+    bad = LEVEL.copy()
+    bad[0] = value
+    for _ in range(50):
+        control = target.step(control.time_us + 10_000, bad)
+    assert name_of("state", control.state) == "failsafe"
+    control = target.tick(control.time_us + 10_000)
+    assert name_of("reason", control.reason) == "guard_refused"
+
+
 def test_the_last_safe_command_stands_for_the_first_bad_state(target):
     control = lift(target, HOVER, LEVEL)
     bad = LEVEL.copy()

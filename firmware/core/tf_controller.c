@@ -122,7 +122,10 @@ static uint32_t look(const tf_controller_t *controller, uint32_t in_state_us, bo
     const bool ready =
         good && setpoint->present && !setpoint_older(setpoint, TF_STALE_US) && in_state_us >= TF_WARM_UP_US;
 
-    return (uint32_t)(guard->state_age_us >= TF_LOST_US) << TF_EVENT_STATE_LOST |
+    const bool lost = guard->state_age_us >= TF_LOST_US;
+
+    return (uint32_t)(lost && tf_guard_bad_of_late(guard)) << TF_EVENT_STATE_REFUSED |
+           (uint32_t)lost << TF_EVENT_STATE_LOST |
            (uint32_t)setpoint_older(setpoint, TF_LOST_US) << TF_EVENT_SETPOINT_LOST |
            (uint32_t)(guard->state_age_us >= TF_STALE_US) << TF_EVENT_STATE_STALE |
            (uint32_t)(guard->latched == TF_REASON_NON_FINITE_STATE) << TF_EVENT_STATE_NON_FINITE |

@@ -68,9 +68,14 @@ void tf_guard_good(tf_guard_t *guard)
     guard->state_age_us = 0;
 }
 
+bool tf_guard_bad_of_late(const tf_guard_t *guard)
+{
+    return guard->bad_age_us[TF_BAD_COUNT - 2u] <= TF_BAD_WINDOW_US;
+}
+
 void tf_guard_bad(tf_guard_t *guard, uint8_t reason)
 {
-    if (guard->bad_age_us[TF_BAD_COUNT - 2u] <= TF_BAD_WINDOW_US)
+    if (tf_guard_bad_of_late(guard))
         guard->latched = reason;
     for (uint32_t i = TF_BAD_COUNT - 2u; i > 0u; i--)
         guard->bad_age_us[i] = guard->bad_age_us[i - 1u];

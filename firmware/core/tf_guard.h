@@ -53,6 +53,9 @@ void tf_guard_good(tf_guard_t *guard);
 /* Something bad has come; the third within the window latches its reason. */
 void tf_guard_bad(tf_guard_t *guard, uint8_t reason);
 
+/* Two bad ones within the window: something comes, only nothing to fly on. */
+bool tf_guard_bad_of_late(const tf_guard_t *guard);
+
 /* Good states for TF_SETTLED_US, and the last of them fresh. */
 bool tf_guard_settled(const tf_guard_t *guard);
 

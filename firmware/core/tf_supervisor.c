@@ -41,6 +41,7 @@ static const row_t table[TF_EVENTS] = {
 [TF_EVENT_ARM]               = {TF_REASON_NONE,               {PEND, PEND, SAME, arme, BUSY, BUSY, flyi, BUSY, BUSY}},
 [TF_EVENT_ARM_STALE]         = {TF_REASON_STALE_STATE,        {PEND, PEND, SAME, NO__, BUSY, BUSY, NO__, BUSY, BUSY}},
 [TF_EVENT_ARM_UNSETTLED]     = {TF_REASON_LINK_NOT_SETTLED,   {PEND, PEND, SAME, NO__, BUSY, BUSY, NO__, BUSY, BUSY}},
+[TF_EVENT_STATE_REFUSED]     = {TF_REASON_GUARD_REFUSED,      {stay, stay, stay, stay, fail, fail, fail, stay, stay}},
 [TF_EVENT_STATE_LOST]        = {TF_REASON_LINK_LOST,          {stay, stay, stay, stay, fail, fail, fail, stay, stay}},
 [TF_EVENT_SETPOINT_LOST]     = {TF_REASON_STALE_SETPOINT,     {stay, stay, stay, stay, stay, fail, fail, stay, stay}},
 [TF_EVENT_STATE_STALE]       = {TF_REASON_STALE_STATE,        {stay, stay, stay, stay, fail, degr, stay, stay, stay}},
@@ -90,7 +91,7 @@ void tf_supervisor_step(tf_supervisor_t *supervisor, uint32_t dt_us, uint32_t co
     const uint8_t before = supervisor->state;
 
     supervisor->time_us = tf_age_add(supervisor->time_us, dt_us);
-    for (uint32_t event = TF_EVENT_STATE_LOST; event < TF_EVENTS && supervisor->state == before; event++) {
+    for (uint32_t event = TF_EVENT_STATE_REFUSED; event < TF_EVENTS && supervisor->state == before; event++) {
         if ((conditions >> event & 1u) != 0u)
             (void)tf_supervisor_handle(supervisor, (tf_event_t)event);
     }

@@ -23,7 +23,8 @@ typedef enum {
     TF_EVENT_ARM,             /* asked for with a fresh, settled state */
     TF_EVENT_ARM_STALE,       /* asked for without a fresh state */
     TF_EVENT_ARM_UNSETTLED,   /* asked for before TF_SETTLED_US of good states */
-    TF_EVENT_STATE_LOST,      /* conditions from here on */
+    TF_EVENT_STATE_REFUSED,   /* conditions from here on; no good state for TF_LOST_US, though bad ones come */
+    TF_EVENT_STATE_LOST,      /* no good state for TF_LOST_US */
     TF_EVENT_SETPOINT_LOST,
     TF_EVENT_STATE_STALE,
     TF_EVENT_STATE_NON_FINITE,

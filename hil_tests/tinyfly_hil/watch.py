@@ -94,7 +94,8 @@ class Watch:
                 self._latched = found
         age_us = now_us - self._good_us
         if age_us >= LOST_US:
-            self._go("failsafe", "link_lost", now_us)
+            of_late = [t for t in self._bad_us if now_us - t <= BAD_WINDOW_US]
+            self._go("failsafe", "guard_refused" if len(of_late) > 1 else "link_lost", now_us)
         elif self.state == "degraded":
             if now_us - self._since_us >= DESCENT_US:
                 self._go("failsafe", "descent_over", now_us)

@@ -17,10 +17,17 @@ STATES = list(ENUMS["state"])
 FLAG = {name: 1 << bit for name, bit in ENUMS["flag"].items()}
 EVENTS = [
     *("stop", "disarm", "test_begins", "test_passed", "test_weights", "test_contract", "test_golden"),
-    *("arm", "arm_stale", "arm_unsettled", "state_lost", "setpoint_lost", "state_stale", "state_non_finite"),
-    *("state_implausible", "action_non_finite", "setpoint_stale", "descent_over", "ready"),
+    *("arm", "arm_stale", "arm_unsettled", "state_refused", "state_lost", "setpoint_lost", "state_stale"),
+    *(
+        "state_non_finite",
+        "state_implausible",
+        "action_non_finite",
+        "setpoint_stale",
+        "descent_over",
+        "ready",
+    ),
 ]
-FIRST_CONDITION = EVENTS.index("state_lost")
+FIRST_CONDITION = EVENTS.index("state_refused")
 
 
 class SupervisorData(ctypes.Structure):

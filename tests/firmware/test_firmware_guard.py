@@ -184,7 +184,7 @@ def test_a_network_gone_mad_degrades_after_three_and_is_off_after_half_a_second(
         states.append(c.state)
         assert ((motors >= 0) & (motors <= 1)).all()
     assert states[:4] == ["flying", "flying", "flying", "degraded"]  # the third is seen in the next step
-    assert states[-1] == "failsafe"
+    assert (states[-1], c.reason) == ("failsafe", "guard_refused")
     assert c.counters.guard_action == 49
 
 

@@ -20,6 +20,11 @@ AFTER_TEST = {
     "test_contract": ("refused", "contract_mismatch"),
     "test_golden": ("refused", "golden_mismatch"),
 }
+LOST = {
+    "state_refused": "guard_refused",
+    "state_lost": "link_lost",
+    "setpoint_lost": "stale_setpoint",
+}
 DEGRADES = {
     "state_stale": "stale_state",
     "state_non_finite": "non_finite_state",
@@ -61,10 +66,9 @@ def condition(state: str, was: str, event: str) -> tuple[str, str]:
         return ("flying", "none") if state == "armed" else (state, was)
     if event == "descent_over":
         return ("failsafe", event) if state == "degraded" else (state, was)
-    if event in ("state_lost", "setpoint_lost"):
+    if event in LOST:
         on_the_ground = event == "setpoint_lost" and state == "armed"
-        reason = "link_lost" if event == "state_lost" else "stale_setpoint"
-        return ("failsafe", reason) if state in TURNING and not on_the_ground else (state, was)
+        return ("failsafe", LOST[event]) if state in TURNING and not on_the_ground else (state, was)
     if event == "setpoint_stale":
         return ("degraded", "stale_setpoint") if state == "flying" else (state, was)
     if state == "armed":

@@ -142,6 +142,28 @@ def test_recovery_on_the_ground_needs_disarm_settling_and_a_new_arm(library):
     assert c.state == "armed"
 
 
+NAN, WILD = [float("nan")] * 13, [1e30] * 13
+
+
+@pytest.mark.parametrize("bad", [NAN, WILD], ids=["nan", "wild"])
+@pytest.mark.parametrize("tick", [2 * MS, 10 * MS, 50 * MS])
+def test_a_line_that_brings_nothing_but_bad_states_is_not_called_lost(library, bad, tick):
+    c = Controller(library).take_off()
+    c.run(499 * MS // tick * tick, tick, bad)
+    assert c.state == "degraded"
+    c.run(tick, tick, bad)
+    assert (c.state, c.reason) == ("failsafe", "guard_refused")
+
+
+@pytest.mark.parametrize("silent", [110 * MS, 490 * MS])
+def test_a_line_that_falls_silent_after_bad_states_is_lost(library, silent):
+    c = Controller(library).take_off()
+    c.run(500 * MS - silent, 2 * MS, NAN)
+    c.run(silent - 2 * MS, 2 * MS, None)
+    c.step(2 * MS, NAN)  # a bad one after the silence does not make it a talk
+    assert (c.state, c.reason) == ("failsafe", "link_lost")
+
+
 def test_a_descent_under_control_ends_after_five_seconds(library):
     c = Controller(library).take_off()
     c.step(100 * MS, None)
