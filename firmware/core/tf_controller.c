@@ -4,6 +4,7 @@
 
 #include "tf_math.h"
 
+#define HOVER (0.5f * (TF_HOVER_ACTION + 1.0f)) /* of full speed, at the mass that the policy takes for nominal */
 #define DEADLINE_US ((uint32_t)(1.5e6f / TF_HISTORY_RATE_HZ)) /* half a step late at the slowest rate */
 
 void tf_controller_init(tf_controller_t *controller, uint32_t now_us)
@@ -14,6 +15,7 @@ void tf_controller_init(tf_controller_t *controller, uint32_t now_us)
     tf_setpoint_init(&controller->setpoint);
     tf_setpoint_init(&controller->descent);
     tf_pilot_init(&controller->pilot);
+    controller->hover = HOVER;
     controller->now_us = now_us;
     controller->compensation = 1.0f;
     controller->reason = controller->supervisor.reason;
@@ -150,6 +152,7 @@ static void supervise(tf_controller_t *controller, uint32_t dt_us, bool good)
         return;
     if (supervisor->state == TF_STATE_FLYING) { /* take-off: an arm in mid-air does not come through here */
         tf_pilot_init(&controller->pilot);
+        controller->hover = HOVER;
         tf_setpoint_restart(&controller->setpoint);
     }
     if (supervisor->state == TF_STATE_DEGRADED) {
@@ -157,6 +160,17 @@ static void supervise(tf_controller_t *controller, uint32_t dt_us, bool good)
         (void)tf_setpoint_set(&controller->descent, TF_SETPOINT_VELOCITY, 0, down);
     }
     controller->since_us = 0;
+}
+
+/* In the air the mean command carries the weight, whatever that is: a lighter vehicle sinks blind, too, and a heavier one
+ * does not drop. Slow, so that a manoeuvre moves it little; bounded, so that one held down rises by 8 cm at most when let go. */
+static void weigh(tf_controller_t *controller, uint32_t dt_us, const float motors[TF_MOTORS])
+{
+    const float share = (float)dt_us / ((float)dt_us + TF_HOVER_MEAN_US);
+    const float mean = 0.25f * (motors[0] + motors[1] + motors[2] + motors[3]);
+    const float off = controller->hover + share * (mean - controller->hover) - HOVER;
+
+    controller->hover = tf_clip_unit(HOVER + tf_clip(off, TF_HOVER_MEAN_RANGE * HOVER));
 }
 
 /* The policy's command from a good state; false when there is no state, or no good command. */
@@ -170,7 +184,8 @@ static bool fly(tf_controller_t *controller, tf_setpoint_t *setpoint, const tf_s
         return false;
     if (controller->since_us > DEADLINE_US)
         controller->counters.deadline_misses++;
-    tf_setpoint_step(setpoint, controller->since_us, state->position, &reference);
+    const uint32_t dt_us = controller->since_us;
+    tf_setpoint_step(setpoint, dt_us, state->position, &reference);
     controller->since_us = 0;
     const uint8_t fault = tf_pilot_step(&controller->pilot, controller->now_us, state, &reference, action);
     if (fault != TF_REASON_NONE) {
@@ -181,6 +196,7 @@ static bool fly(tf_controller_t *controller, tf_setpoint_t *setpoint, const tf_s
     }
     for (uint32_t i = 0; i < TF_MOTORS; i++)
         motors[i] = 0.5f * (action[i] + 1.0f);
+    weigh(controller, dt_us, motors);
     memcpy(controller->guard.safe, motors, sizeof controller->guard.safe);
     tf_guard_good(&controller->guard);
     return true;
@@ -191,7 +207,7 @@ static void hold(tf_controller_t *controller, float motors[TF_MOTORS])
 {
     float action[TF_MOTORS];
 
-    tf_guard_blind(&controller->guard, 0.5f * (TF_HOVER_ACTION + 1.0f), motors);
+    tf_guard_blind(&controller->guard, controller->hover, motors);
     for (uint32_t i = 0; i < TF_MOTORS; i++)
         action[i] = 2.0f * motors[i] - 1.0f;
     if (controller->guard.state_age_us > TF_HOLD_US)

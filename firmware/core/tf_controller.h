@@ -12,6 +12,8 @@
 #define TF_IDLE 0.1f             /* of full speed: turning, about 1 % of full thrust */
 #define TF_DESCENT_M_S 0.4f      /* degraded, with a good state: the policy flies this down ... */
 #define TF_DESCENT_US 5000000u   /* ... for at most this long */
+#define TF_HOVER_MEAN_US 2000000.0f /* the hover speed of a blind descent: a mean of the commands flown, so slow ... */
+#define TF_HOVER_MEAN_RANGE 0.15f   /* ... and this near the nominal one: .72 to 1.32 of its mass */
 #define TF_COMPENSATION_MIN 0.8f /* battery compensation, on rotor speed */
 #define TF_COMPENSATION_MAX 1.25f
 
@@ -35,6 +37,7 @@ typedef struct {
     uint16_t flags;      /* 1 << TF_FLAG_*, of the last step */
     uint16_t mismatches; /* golden vectors that came out differently */
     uint8_t reason;      /* TF_REASON_*: what was wrong with the last step's input, or why it is in its state */
+    float hover;         /* speed fraction that has carried the weight of late */
     float compensation;
 } tf_controller_t;
 

@@ -98,10 +98,10 @@ static float ramp(uint32_t age_us, uint32_t begin_us, uint32_t end_us)
 
 /* A policy balances with differences between motors that are right for milliseconds; held for longer they tip
  * the aircraft over. So the last safe command stands for one step, then its differences fade out: equal motors
- * make no torque, and whatever attitude and rate there was changes no further. The common command goes to a
- * fixed one a little below hover whatever the last was (a climbing or falling policy's would run away), and
- * from TF_STALE_US sinks to TF_BLIND_END until the supervisor turns the motors off at TF_LOST_US. From hover
- * that is a descent of 0.1 to 0.2 m at up to 1 m/s; at .85 of the airframe's mass it floats, at .7 it rises by 0.13 m. */
+ * make no torque, and whatever attitude and rate there was changes no further. The common command goes to one
+ * a little below hover whatever the last was (a climbing or falling policy's would run away), and
+ * from TF_STALE_US sinks to TF_BLIND_END until the supervisor turns the motors off at TF_LOST_US. From a hover
+ * that is a descent of 0.1 m at up to 0.7 m/s. */
 void tf_guard_blind(const tf_guard_t *guard, float hover, float motors[TF_MOTORS])
 {
     const float level = ramp(guard->state_age_us, TF_HOLD_US, TF_LEVEL_US);

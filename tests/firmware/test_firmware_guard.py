@@ -188,6 +188,45 @@ def test_a_network_gone_mad_degrades_after_three_and_is_off_after_half_a_second(
     assert c.counters.guard_action == 49
 
 
+def flown_at(evil_library, share: float, seconds: float, dt_us: int = 10 * MS) -> Controller:
+    """A flight in which all motors have turned at this share of the nominal hover speed all the time."""
+    evil = (ctypes.c_uint32 * 4).in_dll(evil_library, "bridge_evil")
+    evil[:] = floats_bits([2 * share * HOVER - 1] * 4)
+    c = airborne(evil_library)
+    c.run(round(seconds * 1e6), dt_us)
+    return c
+
+
+def blind_share(c: Controller) -> float:
+    """The common command 50 ms after the last state, as a share of 95 % of the nominal hover speed."""
+    motors = c.step(50 * MS, None)
+    assert (motors == motors[0]).all()
+    return float(motors[0] / (np.float32(0.95) * HOVER))
+
+
+@pytest.mark.parametrize("share", [0.86, 0.95, 1.0, 1.05, 1.14])
+@pytest.mark.parametrize("dt_us", [10 * MS, 2 * MS, 99 * MS])
+def test_blind_it_sinks_from_the_speed_that_has_carried_it(evil_library, share, dt_us):
+    assert blind_share(flown_at(evil_library, share, 12, dt_us)) == pytest.approx(share, abs=1e-3)
+
+
+@pytest.mark.parametrize(("share", "held_to"), [(0.1, 0.85), (0.8, 0.85), (1.2, 1.15), (1.49, 1.15)])
+def test_what_has_been_flown_moves_the_blind_command_by_15_percent_at_most(evil_library, share, held_to):
+    assert blind_share(flown_at(evil_library, share, 60)) == pytest.approx(held_to, abs=1e-6)
+
+
+def test_a_flight_that_has_just_begun_sinks_from_the_nominal_hover(evil_library):
+    assert blind_share(airborne(evil_library)) == 1
+    assert blind_share(flown_at(evil_library, 0.86, 0.1)) == pytest.approx(1, abs=0.01)
+    c = flown_at(evil_library, 0.86, 12)  # and so does the one after it
+    c.disarm()
+    assert blind_share(c.take_off()) == 1
+
+
+def test_a_burst_of_full_speed_moves_the_blind_command_little(evil_library):
+    assert blind_share(flown_at(evil_library, 1.49, 0.2)) < 1.05
+
+
 def test_no_battery_drives_a_motor_beyond_full_speed(evil_library):
     evil = (ctypes.c_uint32 * 4).in_dll(evil_library, "bridge_evil")
     evil[:] = floats_bits([1.0, 0.99, 0.0, -1.0])
