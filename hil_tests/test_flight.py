@@ -3,7 +3,7 @@
 import pytest
 
 from tinyfly_hil.flight import Beside, Chip, Twin, fly
-from tinyfly_hil.world import Scenario, thrown
+from tinyfly_hil.world import Scenario, pushed, thrown
 
 MARGIN, MARGIN_M = 1.05, 0.002  # of the prediction, and on top: the chip's sines differ in the seventh digit
 HOVER_M, TRACKING_M = 0.2, 0.35  # what may be called flying at all
@@ -64,20 +64,19 @@ def test_waypoints_are_reached_and_held(flown):
 
 
 CONDITIONS = {
-    "wind": {"force_n": (0.015, -0.01, 0.0)},
     "heavy": {"mass_scale": 1.15},
     "light": {"mass_scale": 0.85},
     "10 ms late": {"latency_s": 0.010},
     "20 ms late": {"latency_s": 0.020},
-    "torque": {"torque_nm": (2e-5, -2e-5, 1e-5)},
 }
+PUSHES = {"wind": {"force_n": (0.015, -0.01, 0.0)}, "torque": {"torque_nm": (2e-5, -2e-5, 1e-5)}}
+THOROUGH = [pytest.param(c, marks=pytest.mark.thorough) for c in (*CONDITIONS, *PUSHES) if c != "20 ms late"]
 
 
-@pytest.mark.thorough
-@pytest.mark.parametrize("condition", CONDITIONS)
-def test_hover_under(as_predicted, condition):
-    scenario = thrown(1, angle_deg=45, name=condition, **CONDITIONS[condition])
-    assert as_predicted(scenario).hover_error_m < HOVER_M
+@pytest.mark.parametrize("condition", ["20 ms late", *THOROUGH])
+def test_hover_under(target, as_predicted, condition):
+    changes = CONDITIONS.get(condition) or pushed(target.airframe, **PUSHES[condition])
+    assert as_predicted(thrown(1, angle_deg=45, name=condition, **changes)).hover_error_m < HOVER_M
 
 
 @pytest.mark.thorough

@@ -69,6 +69,12 @@ def thrown(seed: int, angle_deg: float = 90.0, name: str | None = None, **others
     return Scenario(name or f"throw {seed}", start=start, **settings)
 
 
+def pushed(airframe: Airframe, **push: tuple[float, float, float]) -> dict[str, Any]:
+    """``force_n`` and ``torque_nm`` as on the default Crazyflie, made the same shares of this weight."""
+    scale = airframe.weight_n / Airframe.load("crazyflie").weight_n
+    return {name: tuple(scale * x for x in values) for name, values in push.items()}
+
+
 class World:
     """A scenario, running."""
 
