@@ -1,5 +1,6 @@
 """Running an ARM image's own functions from Python; here on our firmware, in the field on a Crazyflie's."""
 
+import contextlib
 import re
 import shutil
 import struct
@@ -9,13 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from elftools.elf.elffile import ELFFile
+from hypothesis import given as given_any
+from hypothesis import settings
+from hypothesis import strategies as st
 from policies import random_policy
 
 from tinyfly.airframe import Airframe
 from tinyfly.contract import paper_contract
 from tinyfly.errors import UserError
 from tinyfly.policy import Policy
-from tinyfly_hil.build import build
+from tinyfly_hil.build import build, given, is_ours
 from tinyfly_hil.protocol import encode
 
 pytest.importorskip("unicorn")
@@ -145,12 +150,70 @@ def test_an_image_without_the_controller_is_refused(policy_path):
         flights.check(build(policy_path, "emulated").elf, policy)
 
 
+def places(elf):
+    """Where in a file its headers, names, symbols and debug information lie, each with its size."""
+    with elf.open("rb") as f:
+        read = ELFFile(f)
+        sections = read["e_shoff"], read["e_shnum"] * read["e_shentsize"]
+        names = (".shstrtab", ".symtab", ".debug_info", ".debug_abbrev", ".debug_aranges")
+        found = [read.get_section_by_name(name) for name in names]
+        return [(0, 52), sections, sections, *((s["sh_offset"], s["sh_size"]) for s in found)]
+
+
+def damaged(elf, to, at, byte):
+    data = bytearray(elf.read_bytes())
+    data[at] = byte
+    to.write_bytes(data)
+    return to
+
+
+def read_all(elf):
+    """All that tinyfly reads of an image."""
+    is_ours(elf)
+    given(elf, "emulated")
+    image = Image(elf)
+    image.call("tf_guard_check", image.struct("tf_state_t", "tf_guard_check").address)
+    image.get("app", "I")
+
+
+@pytest.fixture(scope="module")
+def small_elf(policy_path):
+    return build(policy_path, "emulated").elf
+
+
+@given_any(where=st.integers(0, 7), share=st.floats(0, 1, exclude_max=True), byte=st.integers(0, 255))
+@settings(max_examples=60, deadline=None)
+def test_a_damaged_image_reads_or_is_refused_in_one_line(small_elf, tmp_path_factory, where, share, byte):
+    begin, size = places(small_elf)[where]
+    elf = damaged(small_elf, tmp_path_factory.getbasetemp() / "flip.elf", begin + int(share * size), byte)
+    try:
+        read_all(elf)
+    except UserError as e:
+        assert "\n" not in str(e)
+
+
+@pytest.mark.parametrize("section", [".debug_info", ".debug_abbrev", ".debug_aranges", ".symtab", ".strtab"])
+@pytest.mark.parametrize("field", [4, 8, 16, 20, 24, 36])  # type, flags, offset, size, link, size of an entry
+@pytest.mark.parametrize("value", [0, 0xFFFFFFFF])
+def test_a_section_header_with_a_number_that_is_none_of_its_own_ends_no_program(
+    small_elf, tmp_path, section, field, value
+):
+    with small_elf.open("rb") as f:
+        read = ELFFile(f)
+        at = read["e_shoff"] + read.get_section_index(section) * read["e_shentsize"] + field
+    data = bytearray(small_elf.read_bytes())
+    data[at : at + 4] = struct.pack("<I", value)
+    (tmp_path / "damaged.elf").write_bytes(data)
+    with contextlib.suppress(UserError):
+        read_all(tmp_path / "damaged.elf")
+
+
 def test_what_is_no_arm_image_is_refused(tmp_path):
     text = tmp_path / "text.elf"
     text.write_text("no image at all")
-    with pytest.raises(UserError, match="is not an ELF image"):
+    with pytest.raises(UserError, match="not an ELF file"):
         Image(text)
     with pytest.raises(UserError, match="not for an ARM microcontroller"):
         Image(Path(shutil.which("true") or "/bin/true").resolve())
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="does not read"):
         Image(tmp_path / "none.elf")

@@ -119,6 +119,17 @@ def test_nothing_listens(policy_path):
     assert "does not open" in complaint(address, policy_path)
 
 
+@pytest.mark.parametrize(
+    "where", ["localhost", "", ":4000", "localhost:", "localhost:x", "localhost:70000", "[::1]"]
+)
+def test_a_socket_without_host_and_port_is_told_what_one_looks_like(policy_path, where):
+    said = complaint(f"socket://{where}", policy_path)
+    assert (
+        said
+        == f"port socket://{where} is incomplete: expected socket://HOST:PORT, such as socket://localhost:4000"
+    )
+
+
 def test_auto_needs_exactly_one_port(monkeypatch, policy_path):
     monkeypatch.setattr(target, "usb_ports", lambda: ["/dev/ttyUSB0", "/dev/ttyUSB1"])
     assert "found /dev/ttyUSB0, /dev/ttyUSB1" in complaint("auto", policy_path)

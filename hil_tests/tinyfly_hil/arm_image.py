@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from tinyfly.errors import UserError
 from tinyfly_hil.arm_struct import Layout, layout_of
+from tinyfly_hil.elf import reading
 
 FLASH, RAM, CCM = (0x08000000, 1 << 20), (0x20000000, 128 << 10), (0x10000000, 64 << 10)
 PERIPHERALS = ((0x1FFF0000, 64 << 10), (0x40000000, 1 << 20), (0x50000000, 1 << 20), (0xE0000000, 1 << 20))
@@ -46,25 +47,25 @@ class Image:
             raise UserError(
                 "unicorn is missing (it emulates the image): .venv/bin/pip install 'tinyfly[image]'"
             ) from None
-        from elftools.common.exceptions import ELFError
         from elftools.elf.elffile import ELFFile
         from elftools.elf.sections import SymbolTableSection
 
         self.path = path
         self._arm = arm_const
         self._error = unicorn.UcError
-        try:
+        with reading(path):
             self._elf = ELFFile(io.BytesIO(path.read_bytes()))
             if self._elf["e_machine"] != "EM_ARM":
                 raise UserError(f"{path} is for {self._elf['e_machine']}, not for an ARM microcontroller")
-        except OSError as e:
-            raise UserError(f"{path} cannot be read: {e.strerror}") from None
-        except ELFError as e:
-            raise UserError(f"{path} is not an ELF image: {e}") from None
-        symbols = self._elf.get_section_by_name(".symtab")
-        if not isinstance(symbols, SymbolTableSection):
-            raise UserError(f"{path} has no symbols: give the .elf of the build, not a stripped one")
-        self._symbols = {s.name: s["st_value"] for s in symbols.iter_symbols() if s["st_value"]}
+            symbols = self._elf.get_section_by_name(".symtab")
+            if not isinstance(symbols, SymbolTableSection):
+                raise UserError(f"{path} has no symbols: give the .elf of the build, not a stripped one")
+            self._symbols = {s.name: s["st_value"] for s in symbols.iter_symbols() if s["st_value"]}
+            self._sections = [
+                (section.name, section["sh_addr"], section.data())
+                for section in self._elf.iter_sections()
+                if section["sh_flags"] & 2 and section["sh_type"] != "SHT_NOBITS" and section["sh_size"]
+            ]
         self._uc: Any = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
         self._uc.ctl_set_cpu_model(arm_const.UC_CPU_ARM_CORTEX_M4)
         for start, length in (FLASH, RAM, CCM, SCRATCH, *PERIPHERALS):
@@ -83,14 +84,8 @@ class Image:
         self.write(CPACR, struct.pack("<I", 0xF << 20))
 
     def _load(self) -> None:
-        for section in self._elf.iter_sections():
-            if section["sh_flags"] & 2 and section["sh_type"] != "SHT_NOBITS" and section["sh_size"]:
-                try:
-                    self.write(section["sh_addr"], section.data())
-                except self._error:
-                    raise UserError(
-                        f"{self.path}: section {section.name} lies outside an STM32F405's memory"
-                    ) from None
+        for name, address, data in self._sections:
+            self.write(address, data, f"section {name}")
 
     @property
     def symbols(self) -> list[str]:
@@ -104,10 +99,19 @@ class Image:
         return int(self._symbols[symbol])
 
     def read(self, address: int, n: int) -> bytes:
-        return bytes(self._uc.mem_read(address, n))
+        try:
+            return bytes(self._uc.mem_read(address, n))
+        except self._error:
+            raise UserError(self._outside(f"what is read at {address:#010x}")) from None
 
-    def write(self, address: int, data: bytes) -> None:
-        self._uc.mem_write(address, data)
+    def write(self, address: int, data: bytes, what: str = "") -> None:
+        try:
+            self._uc.mem_write(address, data)
+        except self._error:
+            raise UserError(self._outside(what or f"what is written at {address:#010x}")) from None
+
+    def _outside(self, what: str) -> str:
+        return f"{self.path}: {what} lies outside an STM32F405's memory: build it again"
 
     def on_read(self, address: int, data: bytes) -> None:
         """Let a peripheral's register read as ``data``, whatever the image writes there."""
@@ -163,7 +167,9 @@ class Image:
 
     def struct(self, type_name: str, function: str) -> Struct:
         """Room for one value of a struct type, as the file that defines ``function`` knows it."""
-        size, layout = layout_of(self._elf, self.address(function) & ~1, type_name)
+        at = self.address(function) & ~1
+        with reading(self.path):
+            size, layout = layout_of(self._elf, at, type_name)
         self._top = (self._top + 15) & ~15
         at, self._top = self._top, self._top + size
         self._structs.append(Struct(self, at, size, layout))

@@ -20,6 +20,7 @@ from typing import Any
 from tinyfly.errors import UserError
 from tinyfly.policy import Policy, write_atomically
 from tinyfly_export.kernels import known
+from tinyfly_hil.elf import reading
 from tinyfly_hil.tools import require
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,16 +90,11 @@ def build(
 
 def given(elf: Path, target: str) -> Build:
     """An image that somebody else has built, to be run as ``target``; UserError when it is not one for it."""
-    from elftools.common.exceptions import ELFError
-
     machine = "ARM" if board(target)["build"]["compiler"] else platform.machine()
-    try:
-        found, sizes = _machine(elf), occupied(elf)
-    except (OSError, ELFError) as e:
-        reason = getattr(e, "strerror", None) or "not an ELF file"
-        raise UserError(
-            f"image {elf} does not read ({reason}): give firmware.elf, not firmware.bin"
-        ) from None
+    with reading(elf):
+        found = _machine(elf)
+        _has_app(elf)  # or its symbols are damaged, and the suite, which wants them, would find out late
+    sizes = occupied(elf)
     if found != machine:
         raise UserError(f"image {elf} is for {found}, and {target} runs {machine}: build it for {target}")
     return Build(target, elf.resolve(), *sizes)
@@ -106,16 +102,20 @@ def given(elf: Path, target: str) -> Build:
 
 def is_ours(elf: Path) -> bool:
     """Whether an image's firmware is the serial app of this project, not a Crazyflie's."""
-    from elftools.common.exceptions import ELFError
+    try:
+        with reading(elf):
+            return _has_app(elf)
+    except UserError:
+        return False  # whoever opens it says why
+
+
+def _has_app(elf: Path) -> bool:
     from elftools.elf.elffile import ELFFile
     from elftools.elf.sections import SymbolTableSection
 
-    try:
-        with elf.open("rb") as f:
-            tables = [s for s in ELFFile(f).iter_sections() if isinstance(s, SymbolTableSection)]
-            return any(table.get_symbol_by_name("tf_app_init") for table in tables)
-    except (OSError, ELFError):
-        return False  # whoever opens it says why
+    with elf.open("rb") as f:
+        tables = [s for s in ELFFile(f).iter_sections() if isinstance(s, SymbolTableSection)]
+        return any(table.get_symbol_by_name("tf_app_init") for table in tables)
 
 
 def _machine(elf: Path) -> str:
@@ -128,11 +128,11 @@ def _machine(elf: Path) -> str:
 
 
 def occupied(elf: Path) -> tuple[int, int]:
-    """(bytes of flash, bytes of RAM) that an ELF's sections occupy."""
+    """(bytes of flash, bytes of RAM) that an ELF's sections occupy; UserError when it does not read."""
     from elftools.elf.elffile import ELFFile
 
     flash = ram = 0
-    with elf.open("rb") as f:
+    with reading(elf), elf.open("rb") as f:
         for section in ELFFile(f).iter_sections():
             allocated, writable = section["sh_flags"] & 2, section["sh_flags"] & 1
             if allocated:

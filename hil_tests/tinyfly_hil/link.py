@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import serial
 
@@ -53,6 +54,10 @@ class Link:
         self.received = 0  # bytes
         self._sequence = 0
         self._frames: deque[Frame] = deque()
+        if url.startswith("socket://") and not _complete(url):
+            raise UserError(
+                f"port {url} is incomplete: expected socket://HOST:PORT, such as socket://localhost:4000"
+            )
         try:
             # pyserial looks at the clock after a write that went well: on a busy machine 2 s may have passed.
             self._port = serial.serial_for_url(
@@ -181,6 +186,14 @@ class Link:
     def transcript(self) -> list[str]:
         """The last frames, oldest first; > sent, < received."""
         return [f"{direction} {frame}" for direction, frame in self._transcript]
+
+
+def _complete(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname and parts.port)
+    except ValueError:  # a port that is no number, or too large
+        return False
 
 
 def _send_at_once(fd: int) -> None:
