@@ -238,7 +238,8 @@ def open_target(port: str, policy: Path) -> Iterator[Target]:
         policy: the policy file that must be on the chip.
 
     Raises:
-        UserError: within 3 s, when the port is missing, silent, foreign, or runs another policy.
+        UserError: the port is missing, silent, foreign, or runs another policy; within 3 s, but of a silent
+            emulator, which a busy machine may slow down, after ``emulator.ANSWER_S``.
     """
     expected = Policy.load(policy)
     airframe = airframe_of(expected)
