@@ -134,6 +134,17 @@ def test_an_overrun_is_cleared_even_when_it_leaves_no_byte(policy_path, status, 
     assert (word(image, USART_DR), bool(image.get("frame_ended", "B"))) == (0, byte)
 
 
+def test_a_full_output_buffer_says_so_and_is_emptied_by_the_interrupt(policy_path):
+    image = Image(build(policy_path, "emulated").elf)
+    for taken in range(0, 512, 64):
+        assert image.call("board_room") == 512 - taken
+        image.call("board_send", AT, 64)  # the transmitter is busy for ever
+    assert image.call("board_room") == 0
+    image.write(USART_SR, struct.pack("<I", 1 << 7))
+    image.call("board_serial_irq")
+    assert image.call("board_room") == 512
+
+
 def test_an_unknown_member_is_refused_by_name(image):
     with pytest.raises(UserError, match=r"no attitude\.roll"):
         image.struct("tf_state_t", "tf_guard_check")["attitude.roll"]

@@ -144,6 +144,21 @@ def test_a_chip_that_stops_answering_is_reported_with_its_last_frames(policy, po
     assert error.value.transcript[-1].startswith("< identity #60000")
 
 
+def test_who_asks_and_never_listens_loses_answers_and_does_not_stop_the_chip(policy_path):
+    with emulator.host(built_for("host", policy_path).elf) as running, socket.socket() as line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        line.settimeout(10)  # a chip that waits for us to listen is not read from: this is what would end
+        host, _, port = running.url.removeprefix("socket://").rpartition(":")
+        line.connect((host, int(port)))
+        line.sendall(encode("hello", 1) * 100_000)  # 9 MB of answers, more than goes into a socket
+        line.sendall(bytes(20_000_000))  # read, and of no meaning
+        decoder, answers = Decoder(), []
+        while not answers:
+            line.sendall(encode("get_stats", 2))  # the one before may be among the lost
+            answers = [f.body for f in decoder.feed(line.recv(1 << 20)) if f.name == "stats"]
+    assert answers[0].frames > 100_000 and answers[0].overruns > 0
+
+
 def test_a_busy_machine_has_as_long_to_write_as_the_chip_to_answer(policy_path):
     with open_target("host", policy_path) as mine:
         assert mine.link._port.write_timeout == mine.link.answer_s == emulator.ANSWER_S

@@ -35,14 +35,22 @@ void tf_app_receive(tf_app_t *app, uint8_t byte)
     atomic_store_explicit(&app->head, head + 1u, memory_order_release);
 }
 
-void tf_app_send(const tf_app_t *app, uint8_t type, uint16_t sequence, const uint8_t *body, uint32_t n)
+/* An answer for which there is no room is lost and counted: waiting for it would hold up the flight, and questions that come
+ * faster than their answers go would never let the loop rest (and the watchdog be kicked). Motor commands come before
+ * any other answer. */
+void tf_app_send(tf_app_t *app, uint8_t type, uint16_t sequence, const uint8_t *body, uint32_t n)
 {
+    const uint32_t spare = type == TF_MSG_CONTROL ? 0u : TF_WIRE_BYTES(TF_MSG_CONTROL_BYTES);
     uint8_t wire[TF_WIRE_BYTES(LONGEST_ANSWER)];
 
+    if (app->port->room() < TF_WIRE_BYTES(n) + spare) {
+        app->stats.overruns++;
+        return;
+    }
     app->port->send(wire, tf_link_encode(type, sequence, body, n, wire));
 }
 
-void tf_app_send_control(const tf_app_t *app, uint16_t sequence)
+void tf_app_send_control(tf_app_t *app, uint16_t sequence)
 {
     uint8_t body[TF_MSG_CONTROL_BYTES];
 

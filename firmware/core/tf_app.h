@@ -15,7 +15,8 @@
 typedef struct {
     uint32_t (*time_us)(void);
     uint32_t (*cost)(void); /* a free-running counter in cost_unit */
-    void (*send)(const uint8_t *bytes, uint32_t n);
+    uint32_t (*room)(void); /* bytes that send takes now without waiting; UINT32_MAX: it does not mind waiting */
+    void (*send)(const uint8_t *bytes, uint32_t n); /* n <= room() */
     void (*reset)(void);
     uint32_t (*stack_bytes)(void); /* high-water mark, 0 when unknown */
     uint8_t cost_unit;             /* TF_COST_UNIT_* */
@@ -57,8 +58,8 @@ void tf_app_handle(tf_app_t *app, const tf_frame_t *frame);
 void tf_app_on_step(tf_app_t *app, const tf_frame_t *frame);
 void tf_app_on_tick(tf_app_t *app, const tf_frame_t *frame);
 void tf_app_refuse_step(tf_app_t *app, const tf_frame_t *frame, uint8_t refusal);
-void tf_app_send(const tf_app_t *app, uint8_t type, uint16_t sequence, const uint8_t *body, uint32_t n);
+void tf_app_send(tf_app_t *app, uint8_t type, uint16_t sequence, const uint8_t *body, uint32_t n);
 void tf_app_step(tf_app_t *app, uint32_t now_us, const tf_state_t *state);
-void tf_app_send_control(const tf_app_t *app, uint16_t sequence);
+void tf_app_send_control(tf_app_t *app, uint16_t sequence);
 
 #endif

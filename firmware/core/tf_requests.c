@@ -119,7 +119,7 @@ static void on_get_stats(tf_app_t *app, const tf_frame_t *frame)
     stats.guard_action = counters->guard_action;
     stats.stale = counters->stale;
     stats.deadline_misses = counters->deadline_misses;
-    stats.overruns = atomic_load_explicit(&app->overruns, memory_order_relaxed);
+    stats.overruns += atomic_load_explicit(&app->overruns, memory_order_relaxed);
     stats.stack_bytes = app->port->stack_bytes();
     tf_app_send(app, TF_MSG_STATS, frame->sequence, body, tf_encode_stats(&stats, body));
 }

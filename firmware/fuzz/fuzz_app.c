@@ -49,7 +49,9 @@ static void hear(const uint8_t *bytes, uint32_t n)
     }
 }
 
-static const tf_port_t port = {time_us, cost, hear, reset, stack_bytes, 0, 0, 1000000u, "fuzz"};
+static uint32_t room(void) { return UINT32_MAX; }
+
+static const tf_port_t port = {time_us, cost, room, hear, reset, stack_bytes, 0, 0, 1000000u, "fuzz"};
 
 /* Bytes up to a delimiter, or the last of them. */
 static void take(const uint8_t *bytes, size_t n)

@@ -73,7 +73,7 @@ uint32_t bridge_feed(tf_decoder_t *decoder, const uint8_t *bytes, uint32_t n, ui
 /* ---------------------------------------------------------------- a port that the test holds in its hands */
 
 static struct {
-    uint32_t time_us, cost, resets, sent, byte_us;
+    uint32_t time_us, cost, resets, sent, byte_us, room;
     uint8_t bytes[1 << 16];
 } world;
 
@@ -89,20 +89,26 @@ static void keep(const uint8_t *bytes, uint32_t n)
     memcpy(world.bytes + world.sent, bytes, n);
     world.sent += n;
     world.time_us += n * world.byte_us;
+    if (world.room != UINT32_MAX)
+        world.room -= n; /* a send without room for it leaves a huge one, which a test would see */
 }
 
-static const tf_port_t port = {time_us, cost, keep, reset, stack_bytes, TF_COST_UNIT_INSTRUCTIONS,
+static uint32_t room(void) { return world.room; }
+
+static const tf_port_t port = {time_us, cost, room, keep, reset, stack_bytes, TF_COST_UNIT_INSTRUCTIONS,
                                TF_CAUSE_POWER_ON, 168000000u, "bridge, cut to fifteen"};
 
 void bridge_app_init(tf_app_t *app, uint32_t nonce, uint32_t now_us)
 {
     memset(&world, 0, sizeof world);
     world.time_us = now_us;
+    world.room = UINT32_MAX;
     tf_app_init(app, &port, nonce);
 }
 
 void bridge_set_time(uint32_t now_us) { world.time_us = now_us; }
 void bridge_byte_takes(uint32_t us) { world.byte_us = us; }
+void bridge_room(uint32_t bytes) { world.room = bytes; }
 uint32_t bridge_resets(void) { return world.resets; }
 
 void bridge_receive(tf_app_t *app, const uint8_t *bytes, uint32_t n)

@@ -162,6 +162,29 @@ def test_a_flood_of_questions_delays_no_control_step_and_no_cut_off(app, library
     assert app.ask("get_stats").late_us_max < 4 * MS
 
 
+CONTROL_WIRE, IDENTITY_WIRE = (
+    38,
+    94,
+)  # bytes on the wire, of a motor command and of the longest answer but one
+
+
+def test_a_full_line_costs_questions_their_answers_and_the_flight_nothing(app, library):
+    now = app.take_off()
+
+    def told(name, **values):
+        app.sequence += 1
+        return [frame.name for frame in app.wire(encode(name, app.sequence, **values))]
+
+    library.bridge_room(CONTROL_WIRE + IDENTITY_WIRE - 1)
+    assert told("hello") == []  # its answer would leave no room for the next motor command
+    for k in (1, 2, 3):
+        assert told("tick", time_us=now + k * MS) == ["control"]
+    assert told("tick", time_us=now + 4 * MS) == []
+    assert told("stop") == [] and app.controller.state == "stopped"  # obeyed all the same
+    library.bridge_room(2**32 - 1)
+    assert app.ask("get_stats").overruns == 3
+
+
 def test_a_frozen_state_does_not_settle(app):
     app.setpoint()
     for now in range(0, 700 * MS, 10 * MS):

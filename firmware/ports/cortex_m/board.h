@@ -13,7 +13,8 @@ uint32_t board_time_us(void);       /* free-running, wraps at 2^32 */
 uint32_t board_cost(void);          /* free-running, in board_cost_unit() */
 uint8_t board_cost_unit(void);      /* TF_COST_UNIT_* */
 uint32_t board_cost_hz(void);
-void board_send(const uint8_t *bytes, uint32_t n);
+uint32_t board_room(void);          /* bytes that board_send takes now; UINT32_MAX when it waits for the line */
+void board_send(const uint8_t *bytes, uint32_t n); /* n <= board_room() */
 void board_serial_irq(void);        /* interrupt TF_UART_IRQ: hands every byte to tf_main_receive */
 void board_sleep(const volatile bool *enough); /* interrupts off: until then, or an interrupt; 1 ms at most */
 bool board_watchdog_bit(void);      /* it was the watchdog that restarted us */

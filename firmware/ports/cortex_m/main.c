@@ -34,6 +34,7 @@ int main(void)
     static tf_port_t port = {
         .time_us = board_time_us,
         .cost = board_cost,
+        .room = board_room,
         .send = board_send,
         .reset = reset,
         .stack_bytes = tf_stack_bytes,

@@ -37,6 +37,14 @@ static uint32_t cost(void)
     return (uint32_t)now_ns();
 }
 
+/* None while the other end does not listen: whoever asks and never reads must not stop the flight. */
+static uint32_t room(void)
+{
+    struct pollfd fd = {.fd = line, .events = POLLOUT};
+
+    return poll(&fd, 1, 0) == 1 && (fd.revents & POLLOUT) != 0 ? UINT32_MAX : 0u;
+}
+
 static void send_all(const uint8_t *bytes, uint32_t n)
 {
     while (n > 0) {
@@ -120,6 +128,7 @@ int main(void)
     tf_port_t port = {
         .time_us = time_us,
         .cost = cost,
+        .room = room,
         .send = send_all,
         .reset = reset,
         .stack_bytes = stack_bytes,

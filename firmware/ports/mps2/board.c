@@ -48,6 +48,11 @@ uint32_t board_cost_hz(void)
     return INSTRUCTIONS_PER_TICK * CLOCK_HZ;
 }
 
+uint32_t board_room(void)
+{
+    return UINT32_MAX;
+}
+
 void board_send(const uint8_t *bytes, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {

@@ -157,12 +157,15 @@ uint32_t board_cost_hz(void)
     return board.silicon ? board.core_hz : QEMU_TIMER_HZ;
 }
 
+uint32_t board_room(void)
+{
+    return OUT_BYTES - (board.head - board.tail);
+}
+
 /* Returns at once: the interrupt sends while the loop goes on to sum what it can ahead of the next state. */
 void board_send(const uint8_t *bytes, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
-        while (board.head - board.tail == OUT_BYTES)
-            ;
         board.out[board.head % OUT_BYTES] = bytes[i];
         board.head = board.head + 1u;
     }
