@@ -44,7 +44,7 @@ def test_the_critic_foresees_the_mirror_image_for_the_mirror_image():
     x, seen, actor = rollout.physics.state[t], rollout.actor.input[t], rollout.actor
     for m in rollout.symmetry.found:
         world = [x[POSITION], x[VELOCITY], e.force, rollout.integrated[t], seen[18:21], seen[22:]]
-        motors = [rollout.physics.rotor[t], actor.actions[actor.slots + t - 1]]
+        motors = [rollout.physics.rotor[t], actor.actions[actor.slots + t - 1], e.imbalance]
         mirror(m, world, [x[RATE], e.torque], [x[ROTATION]], motors)
         image = found.copy()
         mirror(m, [image[3:9], image[22:]], [image[0:3]], [image[9:18]], [image[18:22]])

@@ -130,6 +130,7 @@ def test_the_case_exercises_every_branch():
     lead = rollout.physics.lead[:STEPS]
     assert (lead > 0).any() and (lead < 0).any(), "rotors speed up and slow down"
     assert (rollout.episodes.rise_more != 0).any(), "at different rates"
+    assert (rollout.episodes.spin > 0).any(), "and turn the body by it"
     assert (rollout.episodes.keep < 1).any() and np.ptp(rollout.episodes.latency[-1]) > 0
     assert np.abs(rollout.physics.state[:, RATE]).max() > 5, "gyroscopic terms matter"
     for mask in (rollout.unclipped, rollout.integrates):
@@ -232,7 +233,9 @@ def torch_loss(torch, task, rollout, parameters):
         behind = command - rotor
         after = rotor + torch.where(behind > 0, rise, fall) * behind
         both = rotor + after
-        wrench = (both * (t64(e.curve_2.T) * both + t64(e.curve_1.T))) @ mixer.T * scale + offset
+        thrusts, spun = both * (t64(e.curve_2.T) * both + t64(e.curve_1.T)), t64(e.spin.T) * (after - rotor)
+        turning = torch.cat([torch.zeros(ENVIRONMENTS, 3), spun @ mixer[3:].T], 1)
+        wrench = (thrusts @ mixer.T + turning) * scale + offset
         gyro = t64(e.gyro.T) * torch.stack([w[:, 1] * w[:, 2], w[:, 2] * w[:, 0], w[:, 0] * w[:, 1]], 1)
         w_after = w + wrench[:, 1:] - gyro
         half = (w + w_after) * DT / 4
@@ -266,13 +269,33 @@ LAYOUTS = {
     "the other way": replace(USUAL, rotor_torque_sign=(1, -1, 1, -1)),
     "another order": replace(USUAL, rotor_position_m=CROSSED, rotor_torque_sign=(1, 1, -1, -1)),
     "plus": replace(USUAL, rotor_position_m=PLUS),
+    "propellers with inertia": replace(USUAL, rotor_inertia_kg_m2=1e-8),
 }
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_training_integrator_follows_rk4_through_half_a_second(layout):
-    airframe = LAYOUTS[layout]
-    task = replace(paper_task(), population=Fixed(airframe), wind=Wind(force=0, torque_m=0))
+    follows_rk4(Fixed(LAYOUTS[layout]), LAYOUTS[layout])
+
+
+@pytest.mark.parametrize("layout", ["as it is", "another order", "plus"])
+def test_a_centre_of_mass_off_its_place_is_two_rotors_that_are_stronger(layout):
+    airframe, forward, left = LAYOUTS[layout], 6e-5, -3e-5
+    x, y, _ = np.array(airframe.rotor_position_m).T
+    shifted = replace(
+        airframe, rotor_position_m=tuple((a - forward, b - left, 0.0) for a, b in zip(x, y, strict=True))
+    )
+    strength = 1 - np.sign(y) * left / np.abs(y).mean() - np.sign(x) * forward / np.abs(x).mean()
+
+    class Off(Fixed):
+        def sample(self, rng, n):
+            return replace(super().sample(rng, n), strength=np.outer(strength, np.ones(n)))
+
+    follows_rk4(Off(airframe), shifted)
+
+
+def follows_rk4(population, airframe):
+    task = replace(paper_task(), population=population, wind=Wind(force=0, torque_m=0))
     rollout = Rollout(task, 64, 50, np.random.default_rng(2), np.float64)
     physics, truth = rollout.physics, Dynamics(airframe, 64, DT, np.float64)
     physics.push[:] = np.array([[0], [0], [-9.81 * DT]])

@@ -45,6 +45,7 @@ def test_the_training_ranges_hold_every_named_airframe(name):
         p.torque[1, 0] / p.torque[0, 0], (r.asymmetry[0] / r.asymmetry[1], r.asymmetry[1] / r.asymmetry[0])
     )
     assert inside(p.rise_s[0], r.rise_s) and inside(p.fall_s[0], r.fall_s) and inside(p.drag[0], r.drag)
+    assert inside(p.spin_s[0], r.spin_s)
 
 
 @pytest.mark.parametrize("name", names())
@@ -62,6 +63,7 @@ def test_another_airframe_is_taken_into_the_family():
         thrust_n=(0.2, 0.5, 7.0),
         torque_nm=(0.0, 0.0, 0.1),
         rotor_rise_per_s=(40.0, 0.0),
+        rotor_inertia_kg_m2=2e-5,
         drag_n_s_m=(0.5, 0.5, 0.5),
     )
     own, family = Fixed(racer).sample(np.random.default_rng(0), 1), Ranges.around(racer)
@@ -74,6 +76,19 @@ def test_another_airframe_is_taken_into_the_family():
         lambda p: p.rise_s,
         lambda p: p.fall_s,
         lambda p: p.drag,
+        lambda p: p.spin_s,
         lambda p: p.curve[1],
     ):
         assert get(drawn).min() <= get(own)[0] <= get(drawn).max()
+
+
+def test_half_of_the_family_is_off_its_centre_and_nobody_who_lacks_the_thrust():
+    family = Ranges(CRAZYFLIE.layout)
+    p = family.sample(np.random.default_rng(0), 4000)
+    off, thrust_to_weight = np.abs(p.strength - 1).max(0), 4 * p.thrust / GRAVITY_M_S2
+    np.testing.assert_allclose(p.strength.mean(0), 1, atol=1e-12)
+    strong = thrust_to_weight > 2.2
+    assert (off[strong] == 0).mean() == pytest.approx(0.5, abs=0.05)
+    assert (off[thrust_to_weight < 1.4] == 0).all()
+    # towards a corner, both levers count
+    assert 0.9 * family.centre[1] < off[strong].max() / np.sqrt(2) <= family.centre[1]

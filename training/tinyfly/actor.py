@@ -144,8 +144,7 @@ class Actor:
     def gradient(self, steps: int) -> Weights:
         """Derivative of the loss by the weights, in modes, after the reverse pass over ``steps`` steps."""
         one, two, last = (a[:steps] for a in self.adjoint)
-        state = outer(one.reshape(steps, len(self._units), -1), self.input[:steps])
-        state = self.symmetry.heard(state.reshape(*one.shape[1:3], -1))
+        state = self.symmetry.heard(outer(one, self.input[:steps, None]))
         return Weights(
             np.concatenate([self.past.gradient(one), state], 2),
             outer(two, self._folded[:steps]),

@@ -31,12 +31,14 @@ class Episodes:
     curve_1: Array
     scale: Array  # (6, n) full thrust / mass three times, full torque / inertia
     offset: Array  # (6, n) constant part of the thrust, torque disturbance
+    spin: Array  # yaw torque of a rotor's change r' - r of speed, in full reaction torques
     drag: Array
     keep: Array  # 1 - drag
     gyro: Array
     force: Array  # m/s
     gust: Array  # m/s, standard deviation
     torque: Array  # disturbance, in its standard deviations
+    imbalance: Array  # how much each rotor is stronger than the mean
     bias: Array  # (18, n) of what is observed
     latency: Array  # (slots, 4, n) weight of the command so many steps ago, oldest first
     hover_action: Array
@@ -100,26 +102,28 @@ class Episodes:
         fall, rise = 1 - np.exp(-DT / p.fall_s), 1 - np.exp(-DT / p.rise_s)
         c0, c1, c2 = p.curve  # of u = (r + 1) / 2 = (r + r' + 2) / 4 at the mean speed
         torque = rng.standard_normal((3, k))
+        pushed = np.concatenate([np.zeros((3, k)), DT * torque * p.weight * task.wind.torque_m])
         force = rng.standard_normal((3, k)) * task.wind.force
-        thrust = DT * np.stack([p.thrust] * 3)
+        scale = DT * np.stack([p.thrust] * 3 + [*p.torque])
+        together = np.array([(1, 1, 1, 1)] * 3 + [*task.population.layout]) @ p.strength
         latency, delay = self._latency(k)
         waves = _waves(rng, k, task.paths) if task.paths else np.zeros((27, k))
         hover = p.hover_action
         rows = {
             "fall": _four(fall),
             "rise_more": _four(rise - fall),
-            "curve_2": _four(c2 / 16),
-            "curve_1": _four(c2 / 4 + c1 / 4),
-            "scale": np.concatenate([thrust, DT * p.torque]),
-            "offset": np.concatenate(
-                [4 * thrust * (c2 / 4 + c1 / 2 + c0), DT * torque * p.weight * task.wind.torque_m]
-            ),
+            "curve_2": c2 / 16 * p.strength,
+            "curve_1": (c2 / 4 + c1 / 4) * p.strength,
+            "scale": scale,
+            "offset": scale * together * (c2 / 4 + c1 / 2 + c0) + pushed,
+            "spin": _four(p.spin_s / (2 * DT)),
             "drag": DT * np.stack([p.drag] * 3),
             "keep": 1 - DT * np.stack([p.drag] * 3),
             "gyro": DT * p.gyro,
             "force": DT * GRAVITY_M_S2 * force,
             "gust": np.full((3, k), DT * GRAVITY_M_S2 * task.wind.gust),
             "torque": torque,
+            "imbalance": p.strength - 1,
             "bias": self._bias(k),
             "latency": np.repeat(latency, 4, axis=0),
             "hover_action": _four(hover),

@@ -58,19 +58,21 @@ class Physics:
         self.air = zeros(steps, 3, n)  # velocity gained from wind and drag
         self.felt = zeros(steps, 3, n)  # velocity gained but for gravity, body frame: an accelerometer's
         self.slope, self.lag = zeros(steps, 4, n), zeros(steps, 4, n)  # made by `prepare_reverse`
-        # Thrusts of M1..M4 -> their sum, once for each axis of the velocity, then roll, pitch and yaw torque.
-        self.mixer = np.array([(1, 1, 1, 1)] * 3 + [*episodes.task.population.layout], dtype)
+        # Thrusts of M1..M4 -> their sum, once for each axis of the velocity, then roll, pitch and yaw torque;
+        # where propellers have inertia, their changes of speed -> yaw torque.
+        layout = episodes.task.population.layout
+        self.spins = bool(episodes.task.population.spins)
+        self.mixer = np.zeros((6, 8 if self.spins else 4), dtype)
+        self.mixer[:, :4] = [(1, 1, 1, 1)] * 3 + [*layout]
+        self.mixer[5, 4:] = layout[2][: self.mixer.shape[1] - 4]
         self.mixer_t = np.ascontiguousarray(self.mixer.T)
         self._half_dt, self._quarter_dt = np.full((3, n), DT / 2, dtype), np.full((5, 3, n), DT / 4, dtype)
-        self._zero, self._four, self._four_more, self._three = (
-            zeros(4, n),
-            zeros(4, n),
-            zeros(4, n),
-            zeros(3, n),
-        )
+        self._zero, self._change, self._four, self._three = zeros(4, n), zeros(4, n), zeros(4, n), zeros(3, n)
+        self._loads = zeros(self.mixer.shape[1], n)
+        self._thrusts, self._spun = self._loads[:4], self._loads[4:]
         self._product, self._cross = zeros(2, 3, 3, n), zeros(3, 3, n)
         self._product_0, self._product_1 = self._product
-        self.reverse_scratch = ReverseScratch(n, dtype)
+        self.reverse_scratch = ReverseScratch(n, len(self._loads), dtype)
         self.steps = [Step(self, t) for t in range(steps)]
 
     def start(self, index: NDArray[np.intp], state: Array, rotor: Array) -> None:
@@ -90,17 +92,20 @@ class Physics:
         s, c = self.steps[t], self.constants
         # rotor lag: r + gain * (command - r), faster up than down
         subtract(command, s.rotor, out=s.lead)
-        maximum(s.lead, self._zero, out=self._four)
-        multiply(self._four, c.rise_more, out=self._four)
-        multiply(s.lead, c.fall, out=self._four_more)
-        add(self._four, self._four_more, out=self._four)
-        add(s.rotor, self._four, out=s.rotor_next)
-        # thrust and torque, in velocity per step: mixer @ (c2 (r + r')^2 + c1 (r + r')) + constant
+        maximum(s.lead, self._zero, out=self._change)
+        multiply(self._change, c.rise_more, out=self._change)
+        multiply(s.lead, c.fall, out=self._four)
+        add(self._change, self._four, out=self._change)
+        add(s.rotor, self._change, out=s.rotor_next)
+        # thrust and torque, in velocity per step:
+        # mixer @ (c2 (r + r')^2 + c1 (r + r'), spin (r' - r)) + constant
         add(s.rotor, s.rotor_next, out=s.rotor_sum)
-        multiply(s.rotor_sum, c.curve_2, out=self._four)
-        add(self._four, c.curve_1, out=self._four)
-        multiply(self._four, s.rotor_sum, out=self._four)
-        dot(self.mixer, self._four, out=s.wrench)
+        multiply(s.rotor_sum, c.curve_2, out=self._thrusts)
+        add(self._thrusts, c.curve_1, out=self._thrusts)
+        multiply(self._thrusts, s.rotor_sum, out=self._thrusts)
+        if self.spins:
+            multiply(self._change, c.spin, out=self._spun)
+        dot(self.mixer, self._loads, out=s.wrench)
         multiply(s.wrench, c.scale, out=s.wrench)
         add(s.wrench, c.offset, out=s.wrench)
         # angular velocity: w + torque - gyro * w_(j+1) w_(j+2)
@@ -186,11 +191,16 @@ class Physics:
         subtract(a.rate, b.rate_pair_1, out=a.rate)
         # thrust and torque
         multiply(b.wrench, c.scale, out=b.wrench)
-        dot(self.mixer_t, b.wrench, out=b.rotor)
+        dot(self.mixer_t, b.wrench, out=b.loads)
         multiply(b.rotor, s.slope, out=b.rotor)
         # rotor lag
         add(a.rotor, b.rotor, out=a.rotor)
-        multiply(a.rotor, s.lag, out=command)
+        if self.spins:
+            multiply(b.spun, c.spin, out=b.spun)
+            add(a.rotor, b.spun, out=b.spun)
+            multiply(b.spun, s.lag, out=command)
+        else:
+            multiply(a.rotor, s.lag, out=command)
         add(a.rotor, b.rotor, out=a.rotor)
         subtract(a.rotor, command, out=a.rotor)
 
@@ -255,16 +265,17 @@ class Step:
 class ReverseScratch:
     """Where the reverse pass keeps what it needs within a step; windows as in `Step`."""
 
-    def __init__(self, n: int, dtype: type[np.floating]) -> None:
+    def __init__(self, n: int, loads: int, dtype: type[np.floating]) -> None:
         def zeros(*shape: int) -> Array:
             return np.zeros(shape, dtype)
 
-        self.three, self.from_thrust, self.wrench, self.rotor = (
+        self.three, self.from_thrust, self.wrench, self.loads = (
             zeros(3, n),
             zeros(3, n),
             zeros(6, n),
-            zeros(4, n),
+            zeros(loads, n),
         )
+        self.rotor, self.spun = self.loads[:4], self.loads[4:]
         self.thrust, self.torque = self.wrench[:3], self.wrench[3:]
         self.felt, self.frame = zeros(3, n), zeros(3, 3, n)
         self.thrust_z, self.felt_z, self.felt_rows = self.wrench[2], self.felt[2], self.felt[:, None]

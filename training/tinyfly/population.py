@@ -28,6 +28,8 @@ class Population:
     fall_s: Array
     drag: Array  # 1/s
     gyro: Array  # (3, n) (Jz - Jy) / Jx, (Jx - Jz) / Jy, (Jy - Jx) / Jz
+    spin_s: Array  # a propeller's angular momentum at full speed / its full reaction torque
+    strength: Array  # (4, n) of each rotor over the mean: two seem stronger where the centre of mass is off
     weight: Array  # (3, n) weight at a lever of 1 m over inertia, rad/s^2: scales torque disturbances
 
     @property
@@ -58,7 +60,19 @@ class Ranges:
     c1: Range = (-0.12, 0.15)
     drag: Range = (-0.3, 0.55)  # below 0 counts as 0
     gyro: Range = (0.5, 0.95)
+    spin_s: Range = (-0.06, 0.12)  # below 0 counts as 0: a third of all propellers have no inertia
+    centre: Range = (-0.05, 0.05)  # off its place, over the mean lever; below 0 counts as 0: half are not
     pitch: float = 1.0  # pitch over roll torque / inertia of the whole family, times the asymmetry
+
+    @property
+    def spins(self) -> bool:
+        """Whether any propeller has inertia."""
+        return self.spin_s[1] > 0
+
+    @property
+    def unbalanced(self) -> bool:
+        """Whether any centre of mass is off."""
+        return self.centre[1] > 0
 
     @staticmethod
     def around(airframe: Airframe) -> Ranges:
@@ -78,6 +92,7 @@ class Ranges:
             c0=_stretched(r.c0, c0),
             c1=_stretched(r.c1, c1),
             drag=_stretched(r.drag, own.drag[0]),
+            spin_s=_stretched(r.spin_s, own.spin_s[0]),
             pitch=1.0 if usual else pitch / roll,
         )
 
@@ -90,15 +105,18 @@ class Ranges:
         torque[1] *= self.pitch
         c0, c1 = np.maximum(flat(self.c0), 0), flat(self.c1)
         gyro = flat(self.gyro)
+        thrust = weight_ratio * GRAVITY_M_S2 / 4 / flat(self.mass)
         arm = 0.03  # m; turns a thrust ratio into the scale of the torque disturbance
         return Population(
-            thrust=weight_ratio * GRAVITY_M_S2 / 4 / flat(self.mass),
+            thrust=thrust,
             torque=torque,
             curve=np.stack([c0, c1, 1 - c0 - c1]),
             rise_s=log(self.rise_s),
             fall_s=log(self.fall_s),
             drag=np.maximum(flat(self.drag), 0),
             gyro=np.stack([gyro, -gyro, np.zeros(n)]),
+            spin_s=np.maximum(flat(self.spin_s), 0),
+            strength=_strength(rng, self.layout, self.centre, thrust),
             weight=np.stack([torque[0], torque[1], 0.6 * torque[0]]) * 4 / (weight_ratio * arm),
         )
 
@@ -109,28 +127,55 @@ class Fixed:
 
     airframe: Airframe
     mass: Range = (1.0, 1.0)
+    centre: Range = (0.0, 0.0)  # as in `Ranges`
 
     @property
     def layout(self) -> Layout:
         return self.airframe.layout
+
+    @property
+    def spins(self) -> bool:
+        return self.airframe.rotor_inertia_kg_m2 > 0
+
+    @property
+    def unbalanced(self) -> bool:
+        return self.centre[1] > 0
 
     def sample(self, rng: np.random.Generator, n: int) -> Population:
         """n sisters."""
         a, ones = self.airframe, np.ones(n)
         jx, jy, jz = a.inertia_kg_m2
         full = sum(a.thrust_n)
+        thrust = full / a.mass_kg / _uniform(rng, n)(self.mass)
         x, y = np.abs(np.array(a.rotor_position_m)[:, :2]).mean(0)
         arms = np.array([[y / jx], [x / jy], [a.reaction_m / jz]])
         return Population(
-            thrust=full / a.mass_kg / _uniform(rng, n)(self.mass),
+            thrust=thrust,
             torque=full * arms * ones,
             curve=np.array(a.thrust_curve)[:, None] * ones,
             rise_s=a.rotor_rise_s * ones,
             fall_s=a.rotor_fall_s * ones,
             drag=np.mean(a.drag_n_s_m) / a.mass_kg * ones,
             gyro=np.array([[(jz - jy) / jx], [(jx - jz) / jy], [(jy - jx) / jz]]) * ones,
+            spin_s=a.rotor_inertia_kg_m2 * a.rotor_speed_max_rad_s / (full * a.reaction_m) * ones,
+            strength=_strength(rng, self.layout, self.centre, thrust),
             weight=a.weight_n / np.array([[jx], [jy], [jz]]) * ones,
         )
+
+
+def _strength(rng: np.random.Generator, layout: Layout, centre: Range, thrust: Array) -> Array:
+    """(4, n) of rotors whose centre of mass is off by a share of the mean lever, in any direction.
+
+    Balance costs thrust, and a vehicle that has none to spare would fall whatever was learnt: below a
+    thrust/weight of 2.2 it is off by less, from 1.4 down not at all.
+    """
+    n = len(thrust)
+    if centre[1] <= 0:
+        return np.ones((4, n))
+    spare = np.clip((4 * thrust / GRAVITY_M_S2 - 1.4) / 0.8, 0, 1)
+    off, angle = np.maximum(_uniform(rng, n)(centre), 0) * spare, _uniform(rng, n)((0, 2 * np.pi))
+    roll, pitch = np.sign(layout[0])[:, None], np.sign(layout[1])[:, None]
+    return 1 + roll * (off * np.cos(angle)) + pitch * (off * np.sin(angle))
 
 
 def _stretched(bounds: Range, value: float) -> Range:
