@@ -123,3 +123,12 @@ def test_a_failed_build_says_what_the_compiler_said(path, monkeypatch, tmp_path)
     monkeypatch.setattr(module, "ROOT", tmp_path)  # no platformio.ini here
     with pytest.raises(UserError, match="building emulated failed"):
         module.pio(path, "emulated")
+
+
+def test_a_crazyflie_checkout_without_its_submodules_is_told_how_to_get_them(path, tmp_path):
+    with pytest.raises(UserError, match="is not a checkout"):
+        crazyflie.build(path, tmp_path)
+    (tmp_path / "tools" / "make").mkdir(parents=True)
+    (tmp_path / "tools" / "make" / "oot.mk").touch()
+    with pytest.raises(UserError, match="submodule update --init --recursive"):
+        crazyflie.build(path, tmp_path)

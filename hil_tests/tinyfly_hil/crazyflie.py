@@ -94,6 +94,8 @@ def build(
         raise UserError(
             f"{base} is not a checkout of crazyflie-firmware: clone it with --recursive, and name that"
         )
+    if not (base / "vendor" / "FreeRTOS" / "tasks.c").is_file():
+        raise UserError(f"{base} lacks its submodules: git -C {base} submodule update --init --recursive")
     kernel = kernel or kernel_that_fits(policy)
     stage(policy, STAGE, kernel)
     command = ["make", "-f", str(APP / "Makefile"), "all", f"CRAZYFLIE_BASE={base}", f"OOT={STAGE}"]
