@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from dataclasses import replace
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
@@ -36,15 +35,13 @@ def main() -> None:
     for path in a.policies:
         policy = Policy.load(path)
         for name in a.airframes:
-            cells = [cell(policy, shifted(Airframe.load(name), 1e-3 * mm), a.episodes) for mm in OFF_MM]
+            cells = [cell(policy, off(Airframe.load(name), mm), a.episodes) for mm in OFF_MM]
             print(f"| {path} | {name} | {' | '.join(cells)} |", flush=True)
 
 
-def shifted(airframe: Airframe, off_m: float) -> Airframe:
-    """The airframe with its centre of mass elsewhere: its rotors move the other way."""
-    forward, left = (off_m * share for share in DIRECTION)
-    moved = tuple((x - forward, y - left, z) for x, y, z in airframe.rotor_position_m)
-    return replace(airframe, rotor_position_m=moved)
+def off(airframe: Airframe, mm: float) -> Airframe:
+    forward, left = (1e-3 * mm * share for share in DIRECTION)
+    return airframe.varied(centre_m=(forward, left))
 
 
 def cell(policy: Policy, airframe: Airframe, episodes: int) -> str:

@@ -65,6 +65,14 @@ def test_varied_scales_mass_alone_and_thrust_with_the_battery():
     assert other.inertia_kg_m2 == airframe.inertia_kg_m2
 
 
+def test_varied_moves_the_rotors_the_other_way_when_the_centre_of_mass_moves():
+    airframe = Airframe.load("crazyflie")
+    off = airframe.varied(centre_m=(0.002, -0.001))
+    moved = np.subtract(off.rotor_position_m, airframe.rotor_position_m)
+    np.testing.assert_allclose(moved, [(-0.002, 0.001, 0)] * 4, atol=1e-12)
+    assert replace(off, rotor_position_m=airframe.rotor_position_m) == airframe
+
+
 def test_an_airframe_too_heavy_to_fly_is_refused_with_its_thrust_to_weight():
     with pytest.raises(UserError, match=r"thrust/weight is 1\.12"):
         Airframe.load("crazyflie").varied(mass_scale=2.0).require_flyable()

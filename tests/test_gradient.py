@@ -282,16 +282,13 @@ def test_training_integrator_follows_rk4_through_half_a_second(layout):
 def test_a_centre_of_mass_off_its_place_is_two_rotors_that_are_stronger(layout):
     airframe, forward, left = LAYOUTS[layout], 6e-5, -3e-5
     x, y, _ = np.array(airframe.rotor_position_m).T
-    shifted = replace(
-        airframe, rotor_position_m=tuple((a - forward, b - left, 0.0) for a, b in zip(x, y, strict=True))
-    )
     strength = 1 - np.sign(y) * left / np.abs(y).mean() - np.sign(x) * forward / np.abs(x).mean()
 
     class Off(Fixed):
         def sample(self, rng, n):
             return replace(super().sample(rng, n), strength=np.outer(strength, np.ones(n)))
 
-    follows_rk4(Off(airframe), shifted)
+    follows_rk4(Off(airframe), airframe.varied(centre_m=(forward, left)))
 
 
 def follows_rk4(population, airframe):

@@ -53,6 +53,7 @@ def small_maps() -> Iterator[None]:
         patch.setattr(robustness, "LATENCIES_MS", (0.0, 20.0))
         patch.setattr(robustness, "WINDS", (0.0, 0.1))
         patch.setattr(robustness, "BATTERIES", (0.8, 1.0))
+        patch.setattr(robustness, "CENTRES", (0.0, 0.1))
         yield
 
 

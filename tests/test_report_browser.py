@@ -52,6 +52,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
             ("LATENCIES_MS", (0.0, 30.0)),
             ("WINDS", (0.0,)),
             ("BATTERIES", (1.0,)),
+            ("CENTRES", (0.0,)),
             ("EPISODES", 2),
         ):
             patch.setattr(robustness, name, few)

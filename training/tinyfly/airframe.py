@@ -98,15 +98,20 @@ class Airframe:
         """Plain numbers, as kept in a policy file."""
         return asdict(self)
 
-    def varied(self, mass_scale: float = 1.0, battery: float = 1.0) -> Airframe:
-        """A heavier or weaker sister.
+    def varied(
+        self, mass_scale: float = 1.0, battery: float = 1.0, centre_m: tuple[float, float] = (0.0, 0.0)
+    ) -> Airframe:
+        """A heavier or weaker sister, or one out of balance.
 
         ``mass_scale`` multiplies the mass alone (payload at the centre). ``battery`` multiplies the thrust
         and torque that a command gives; a sagging battery does that by turning the rotors slower.
+        ``centre_m`` is where the centre of mass lies instead, forward and left; inertia stays.
         """
+        moved = [(x - centre_m[0], y - centre_m[1], z) for x, y, z in self.rotor_position_m]
         return replace(
             self,
             mass_kg=self.mass_kg * mass_scale,
+            rotor_position_m=(moved[0], moved[1], moved[2], moved[3]),
             thrust_n=_scaled(self.thrust_n, battery),
             torque_nm=_scaled(self.torque_nm, battery),
         )

@@ -83,7 +83,7 @@ def gather(
             known or evaluate(s.policy, airframe, episodes=min(episodes, 300), seed=seed).results
         )
         step("latency")
-        for make in (robustness.mass_and_latency, robustness.wind_and_battery):
+        for make in robustness.MAPS:
             maps.append({**make(s.policy, airframe, conditions, seed), "policy": i})
             step("maps")
     maps.sort(key=lambda m: str(m["title"]))

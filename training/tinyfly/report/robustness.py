@@ -1,4 +1,4 @@
-"""How far from nominal a policy still flies: maps over mass and latency, wind and battery.
+"""How far from nominal a policy still flies: maps over mass and latency, wind and battery, centre of mass.
 
 A map is one flight of all its cells side by side: a control step of a thousand vehicles costs a few times
 what one of forty does. Every cell has the same starts.
@@ -21,6 +21,7 @@ MASSES = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3)  # over nominal
 LATENCIES_MS = (0.0, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0)
 WINDS = (0.0, 0.05, 0.1, 0.2, 0.3)  # steady and gusting force, share of the weight
 BATTERIES = (0.7, 0.8, 0.9, 1.0)  # thrust over nominal
+CENTRES = (-0.1, -0.05, 0.0, 0.05, 0.1)  # of mass, off its place over the mean lever
 EPISODES = 40  # a cell
 
 Array = NDArray[Any]
@@ -48,6 +49,21 @@ def wind_and_battery(
         "Wind and battery",
         ("wind and gusts, std of force over weight", WINDS),
         ("battery, thrust over nominal", BATTERIES),
+        figures,
+    )
+
+
+def centre_of_mass(
+    controller: Controller, airframe: Airframe, conditions: Conditions, seed: int
+) -> dict[str, Any]:
+    """One row for each offset to the left, one column for each forward."""
+    x, y = np.abs(np.array(airframe.rotor_position_m)[:, :2]).mean(0)
+    off = [airframe.varied(centre_m=(x_off * x, y_off * y)) for y_off in CENTRES for x_off in CENTRES]
+    figures = _fly(controller, off, conditions, np.ones(len(off) * EPISODES), seed)
+    return _map(
+        "Centre of mass",
+        ("forward, share of the arm", CENTRES),
+        ("left, share of the arm", CENTRES),
         figures,
     )
 
@@ -87,3 +103,6 @@ def _map(
         "error_mm": 1e3 * error,
         "survival": survival,
     }
+
+
+MAPS = (mass_and_latency, wind_and_battery, centre_of_mass)
