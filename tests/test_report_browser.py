@@ -88,7 +88,8 @@ def clock(page: Any) -> float:
 def test_page_opens_with_every_figure_drawn(page: Any) -> None:
     drawn = page.execute_script("return [...document.querySelectorAll('.js-plotly-plot')].map(e => e.id)")
     expected = {"scene", "strip-error", "strip-tilt", "strip-motor", "error-time", "error-share"}
-    assert expected | {f"map-{i}" for i in range(4)} == set(drawn)
+    maps = {f"map-{i}" for i in range(2 * len(robustness.MAPS))}  # of two policies
+    assert expected | maps == set(drawn)
 
 
 def test_page_asks_the_network_for_nothing(page: Any) -> None:
