@@ -152,11 +152,11 @@ def test_blind_it_levels_out_within_30_ms_and_sinks_from_the_mean_of_what_was_fl
         level = np.clip((age_us - 10_000) / 20_000, 0, 1)
         sunk = np.clip((age_us - 100_000) / 400_000, 0, 1)
         expected = (1 - level) * last + level * hover * (0.95 - 0.15 * sunk)
-        assert np.abs(motors - expected).max() < 2e-6, f"{age_us} us after the last state"
+        assert np.abs(motors - expected).max() < 1e-6, f"{age_us} us after the last state"
     target.stop()
     target.disarm()
     now = lift(target, HOVER, LEVEL, start_us=now + 1_000_000).time_us  # another flight, another load
-    assert np.abs(target.tick(now + 50_000).motors - 0.95 * nominal).max() < 2e-6
+    assert np.abs(target.tick(now + 50_000).motors - 0.95 * nominal).max() < 1e-6
 
 
 @pytest.mark.thorough
