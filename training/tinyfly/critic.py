@@ -95,7 +95,7 @@ class CostateCritic:
             ("polar", 5 * np.einsum("jin,in->jn", rotation, x[POSITION])),
             ("polar", 2 * np.einsum("jin,in->jn", rotation, x[VELOCITY])),
             ("scalar", e.privileged),
-            *([("motors", 10 * e.imbalance)] if r.task.population.unbalanced else []),
+            *([("motors", 10 * e.imbalance)] if e.unbalanced else []),
             *([("polar", 2 * r.integrated[t])] if r.integral else []),
             ("polar", 2 * r.actor.input[t, ROWS : r.differentiable]),  # the specific force
             ("polar", r.actor.input[t, r.differentiable + 1 :]),  # the reference, now and ahead

@@ -54,6 +54,8 @@ class Episodes:
         self.slots = 1 + int(np.ceil(task.latency_s / DT - 1e-9))
         self._drawn, self._states = self._draw(BATCH)
         self._next = 0
+        self.spins = bool(self._drawn["spin"].any())  # whether any propeller has inertia
+        self.unbalanced = bool(self._drawn["imbalance"].any())  # whether any centre of mass is off
         self.all = np.zeros((sum(len(rows) for rows in self._drawn.values()), n), dtype)
         self._stack()
         at = 0

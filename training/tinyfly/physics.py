@@ -61,7 +61,7 @@ class Physics:
         # Thrusts of M1..M4 -> their sum, once for each axis of the velocity, then roll, pitch and yaw torque;
         # where propellers have inertia, their changes of speed -> yaw torque.
         layout = episodes.task.population.layout
-        self.spins = bool(episodes.task.population.spins)
+        self.spins = episodes.spins
         self.mixer = np.zeros((6, 8 if self.spins else 4), dtype)
         self.mixer[:, :4] = [(1, 1, 1, 1)] * 3 + [*layout]
         self.mixer[5, 4:] = layout[2][: self.mixer.shape[1] - 4]

@@ -64,16 +64,6 @@ class Ranges:
     centre: Range = (-0.05, 0.05)  # off its place, over the mean lever; below 0 counts as 0: half are not
     pitch: float = 1.0  # pitch over roll torque / inertia of the whole family, times the asymmetry
 
-    @property
-    def spins(self) -> bool:
-        """Whether any propeller has inertia."""
-        return self.spin_s[1] > 0
-
-    @property
-    def unbalanced(self) -> bool:
-        """Whether any centre of mass is off."""
-        return self.centre[1] > 0
-
     @staticmethod
     def around(airframe: Airframe) -> Ranges:
         """The family with this airframe in it: a range that it is outside of is stretched a tenth past it."""
@@ -132,14 +122,6 @@ class Fixed:
     @property
     def layout(self) -> Layout:
         return self.airframe.layout
-
-    @property
-    def spins(self) -> bool:
-        return self.airframe.rotor_inertia_kg_m2 > 0
-
-    @property
-    def unbalanced(self) -> bool:
-        return self.centre[1] > 0
 
     def sample(self, rng: np.random.Generator, n: int) -> Population:
         """n sisters."""
