@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyfly.contract import CHANNELS, Channel, Contract, Integral, SpecificForce, paper_contract
+from tinyfly.contract import (
+    CHANNELS,
+    AngularAcceleration,
+    Channel,
+    Contract,
+    Integral,
+    SpecificForce,
+    paper_contract,
+)
 from tinyfly.errors import UserError
 
 FULL = Contract(
@@ -20,12 +28,14 @@ FULL = Contract(
         Channel("angular_velocity", 3, scale=0.5),
         Channel("position_integral", 3),
         Channel("specific_force", 3),
+        Channel("angular_acceleration", 3),
         Channel("reference_acceleration", 3, scale=0.1),
         Channel("acceleration_preview", 6, scale=0.1),
     ),
     history_length=4,
     integral=Integral(),
     specific_force=SpecificForce(),
+    angular_acceleration=AngularAcceleration(),
     preview_s=(0.08, 0.16),
 )
 
@@ -64,6 +74,10 @@ def test_slices_cover_the_input_without_gap_or_overlap():
         ({"specific_force": SpecificForce(lead_s=-0.1)}, "lead"),
         ({"specific_force": SpecificForce(quiet_m_s2=-0.1)}, "quiet"),
         ({"specific_force": SpecificForce(limit_m_s2=float("nan"))}, "finite"),
+        ({"angular_acceleration": None}, "angular_acceleration"),
+        ({"angular_acceleration": AngularAcceleration(time_constant_s=0.0)}, "time constant"),
+        ({"angular_acceleration": AngularAcceleration(limit_rad_s2=-1.0)}, "limit"),
+        ({"angular_acceleration": AngularAcceleration(limit_rad_s2=float("inf"))}, "finite"),
         ({"rate_hz": 5.0}, "rates"),
         ({"hover_action": float("inf")}, "finite"),
         ({"hover_action": 1.0}, "hover_action 1 is not in -1..1"),

@@ -18,6 +18,7 @@ from tinyfly.population import Fixed
 from tinyfly.rollout import Rollout
 from tinyfly.start import Start
 from tinyfly.task import with_history
+from tinyfly.turning import TURNING_UNIT
 from tinyfly.weights import Weights, initial_weights
 
 STEPS, ENVIRONMENTS = 30, 6
@@ -204,7 +205,9 @@ def torch_loss(torch, task, rollout, parameters):
     noise, push, extra = t64(rollout.noise), t64(rollout.physics.push), t64(rollout.actor.input)
     limits = t64(rollout._limits.T)
     integral, wind = t64(rollout.integrated[0].T), t64(rollout.physics.wind)
-    force, slow = torch.zeros(2, ENVIRONMENTS, 3, dtype=torch.float64)  # as all of these episodes begin
+    force, slow, turns = torch.zeros(
+        3, ENVIRONMENTS, 3, dtype=torch.float64
+    )  # as all of these episodes begin
     if rollout.felt:
         k = rollout.felt.settings
         lead = k.lead_s / k.trend_s
@@ -221,6 +224,7 @@ def torch_loss(torch, task, rollout, parameters):
         trend = force - slow
         loud = trend - trend.clamp(-k.quiet_m_s2, k.quiet_m_s2) if rollout.felt else trend
         sensed = [FORCE_UNIT * (force + lead * loud)] if rollout.felt else []
+        sensed += [TURNING_UNIT * turns] if rollout.turning else []
         inputs = torch.cat([*actions[-32:], aimed, *sensed, extra[t, rollout.differentiable :].T], 1)
         if rollout.integral:
             i = rollout.integral
@@ -238,6 +242,9 @@ def torch_loss(torch, task, rollout, parameters):
         wrench = (thrusts @ mixer.T + turning) * scale + offset
         gyro = t64(e.gyro.T) * torch.stack([w[:, 1] * w[:, 2], w[:, 2] * w[:, 0], w[:, 0] * w[:, 1]], 1)
         w_after = w + wrench[:, 1:] - gyro
+        if rollout.turning:
+            lag = task.contract.angular_acceleration.time_constant_s
+            turns = turns + (w_after - w - DT * turns) / lag + t64(rollout.turning.noise[t] / TURNING_UNIT).T
         half = (w + w_after) * DT / 4
         middle = rotation + torch.linalg.cross(rotation, half[:, None].expand_as(rotation), dim=2)
         turn = 2 * torch.linalg.cross(middle, half[:, None].expand_as(rotation), dim=2)

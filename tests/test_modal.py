@@ -13,7 +13,7 @@ from policies import mirrored_inputs, random_policy, symmetric_policy
 
 from tinyfly import columns, trainer
 from tinyfly.airframe import Airframe
-from tinyfly.contract import Channel, Contract, Integral, SpecificForce, paper_contract
+from tinyfly.contract import AngularAcceleration, Channel, Contract, Integral, SpecificForce, paper_contract
 from tinyfly.mirror import mirrors
 from tinyfly.modal import MIRRORS, MOTORS, fold, modal
 from tinyfly.network import Layer, act_exact
@@ -33,7 +33,8 @@ def contracts(draw: st.DrawFn) -> Contract:
     """Any channels, in any order, with any history."""
     slots, previews = draw(st.sampled_from([0, 1, 5, 32])), draw(st.integers(0, 3))
     sizes = {"position_error": 3, "rotation": 9, "velocity_error": 3, "angular_velocity": 3}
-    sizes |= {"position_integral": 3, "specific_force": 3, "reference_acceleration": 3}
+    sizes |= {"position_integral": 3, "specific_force": 3, "angular_acceleration": 3}
+    sizes |= {"reference_acceleration": 3}
     sizes |= {"acceleration_preview": 3 * previews} if previews else {}
     names = draw(st.lists(st.sampled_from(sorted(sizes)), unique=True, min_size=0 if slots else 1))
     past = [Channel("action_history", 4 * slots)] if slots else []
@@ -42,6 +43,7 @@ def contracts(draw: st.DrawFn) -> Contract:
         history_length=slots,
         integral=Integral() if "position_integral" in names else None,
         specific_force=SpecificForce() if "specific_force" in names else None,
+        angular_acceleration=AngularAcceleration() if "angular_acceleration" in names else None,
         preview_s=tuple(0.1 * (1 + i) for i in range(previews if "acceleration_preview" in names else 0)),
     )
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyfly.contract import Channel, Contract, Integral, SpecificForce, paper_contract
+from tinyfly.contract import AngularAcceleration, Channel, Contract, Integral, SpecificForce, paper_contract
 from tinyfly.observation import Observer
 
 F = np.float32
@@ -18,6 +18,7 @@ TRACKING = Contract(
         Channel("angular_velocity", 3, scale=0.5),
         Channel("position_integral", 3),
         Channel("specific_force", 3, scale=0.2),
+        Channel("angular_acceleration", 3, scale=0.3),
         Channel("reference_acceleration", 3, scale=0.1),
         Channel("acceleration_preview", 6, scale=0.1),
     ),
@@ -26,6 +27,7 @@ TRACKING = Contract(
     specific_force=SpecificForce(
         time_constant_s=0.1, trend_s=0.15, lead_s=0.2, quiet_m_s2=0.3, limit_m_s2=15.0
     ),
+    angular_acceleration=AngularAcceleration(time_constant_s=0.02, limit_rad_s2=60.0),
     preview_s=(0.08, 0.16),
 )
 
@@ -37,7 +39,7 @@ class Plain:
         self.c = contract
         self.slots = [np.zeros(4, F)] * contract.history_length
         self.integral, self.kept = np.zeros(3, F), np.zeros(3, F)
-        self.force, self.slow, self.led, self.last = (*np.zeros((3, 3), F), None)
+        self.force, self.slow, self.led, self.turning, self.last = (*np.zeros((4, 3), F), None)
         self.time, self.period = None, round(1e6 / contract.history_rate_hz)
         self.phase, self.due = self.period // 2, True
 
@@ -63,6 +65,9 @@ class Plain:
         rotation = np.array(rotation, F)
         if self.c.specific_force:
             self.feel(elapsed, rotation, s[7:10])
+        if self.c.angular_acceleration:
+            self.turn(elapsed, s[10:13])
+        self.last = rotation, s[7:10], s[10:13]
         values = {
             "action_history": np.concatenate(self.slots) if self.slots else np.zeros(0, F),
             "position_error": error,
@@ -71,6 +76,7 @@ class Plain:
             "angular_velocity": s[10:13],
             "position_integral": self.integral,
             "specific_force": self.led,
+            "angular_acceleration": self.turning,
             "reference_acceleration": r[6:9],
             "acceleration_preview": r[9:],
         }
@@ -97,7 +103,13 @@ class Plain:
         trend = self.force - self.slow
         quiet = np.clip(trend, F(-k.quiet_m_s2), F(k.quiet_m_s2))
         self.led = self.force + F(k.lead_s / k.trend_s) * (trend - quiet)
-        self.last = rotation, velocity
+
+    def turn(self, elapsed, rate):
+        k, seconds = self.c.angular_acceleration, F(elapsed) * F(1e-6)
+        if self.last and elapsed <= 100_000:
+            inverse = F(1) / max(seconds, F(k.time_constant_s))
+            gained = (rate - self.last[2]) - seconds * self.turning
+            self.turning = np.clip(self.turning + gained * inverse, F(-k.limit_rad_s2), F(k.limit_rad_s2))
 
     def record(self, action):
         if self.due:
@@ -109,7 +121,7 @@ class Plain:
 
 
 @pytest.mark.parametrize("contract", [TRACKING, paper_contract()])
-@pytest.mark.parametrize("step_us", [10_000, 2_000, 9_997, 150_000])
+@pytest.mark.parametrize("step_us", [10_000, 2_000, 9_997, 35_000, 150_000])
 def test_every_bit_is_as_the_definition_says(contract, step_us):
     rng = np.random.default_rng(step_us)
     n, now = 3, 2**32 - 300_000  # the chip's clock wraps on the way
@@ -202,3 +214,27 @@ def test_a_trend_is_seen_by_what_it_is_more_than_the_quiet(slope, seen):
     force = SpecificForce(time_constant_s=0.1, trend_s=0.2, lead_s=0.1, quiet_m_s2=0.2)
     lagging = slope * (2.99 - force.time_constant_s)
     assert seen_of_a_ramp(force, slope, 2.99) - lagging == pytest.approx(seen, abs=0.015 * abs(slope))
+
+
+@pytest.mark.parametrize("step_us", [1_000, 10_000, 20_000, 60_000])
+def test_a_steady_angular_acceleration_is_seen_as_it_is_however_long_the_steps(step_us):
+    turning = AngularAcceleration(time_constant_s=0.02)
+    contract = Contract((Channel("angular_acceleration", 3),), history_length=0, angular_acceleration=turning)
+    observer, sensed = Observer(contract, 1), np.zeros((13, 1), F)
+    for k in range(400_000 // step_us):
+        sensed[10:13, 0] = np.array([2.0, -3.0, 0.5]) * (k * step_us * 1e-6)
+        seen = observer.observe(k * step_us, sensed, np.zeros((9, 1), F))[:, 0]
+    np.testing.assert_allclose(seen, [2.0, -3.0, 0.5], rtol=1e-3)
+
+
+def test_a_step_of_angular_velocity_fades_with_the_time_constant():
+    turning = AngularAcceleration(time_constant_s=0.02)
+    contract = Contract((Channel("angular_acceleration", 3),), history_length=0, angular_acceleration=turning)
+    observer, sensed = Observer(contract, 1), np.zeros((13, 1), F)
+    seen = []
+    for k in range(60):
+        sensed[10] = 0.1 if k >= 10 else 0.0
+        seen.append(observer.observe(1_000 * k, sensed, np.zeros((9, 1), F))[0, 0])
+    expected = 0.1 / 0.02 * np.exp(-0.001 * np.arange(50) / 0.02)
+    assert not any(seen[:10])
+    np.testing.assert_allclose(seen[10:], expected, rtol=0.08)

@@ -60,8 +60,9 @@ def test_the_policy_computes_what_the_actor_computed(name):
         "angular_velocity": x[0:3],
         "position_integral": rollout.integrated[15],
         "specific_force": x[18:21],
-        "reference_acceleration": x[22:25],
-        "acceleration_preview": x[25:31],
+        "angular_acceleration": x[21:24],
+        "reference_acceleration": x[25:28],
+        "acceleration_preview": x[28:34],
     }
     units = {c.name: np.float32(c.scale / columns.UNITS.get(c.name, 1)) for c in task.contract.channels}
     observation = np.concatenate([values[c.name] * units[c.name] for c in task.contract.channels])

@@ -8,7 +8,7 @@ from dataclasses import astuple, dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyfly.contract import Contract, Integral, SpecificForce
+from tinyfly.contract import AngularAcceleration, Contract, Integral, SpecificForce
 
 Array = NDArray[np.float32]
 NO_LIMIT = float(np.finfo(np.float32).max)
@@ -38,12 +38,18 @@ def old_inputs(contract: Contract, slots_at_once: int = 1) -> int:
 def contract_numbers(contract: Contract) -> Array:
     """The contract's numbers as one array, so that a checksum over the constants covers them."""
     channels = [(ch.size, ch.scale, NO_LIMIT if ch.limit is None else ch.limit) for ch in contract.channels]
-    kept, felt = _numbers(contract.integral, Integral), _numbers(contract.specific_force, SpecificForce)
+    kept = [
+        *_numbers(contract.integral, Integral),
+        *_numbers(contract.specific_force, SpecificForce),
+        *_numbers(contract.angular_acceleration, AngularAcceleration),
+    ]
     rates = contract.rate_hz, contract.history_length, contract.history_rate_hz, contract.hover_action
-    numbers = [*np.ravel(channels), *kept, *felt, *rates, *contract.preview_s, *contract.thrust_curve]
+    numbers = [*np.ravel(channels), *kept, *rates, *contract.preview_s, *contract.thrust_curve]
     return np.array(numbers, np.float32)
 
 
-def _numbers(settings: Integral | SpecificForce | None, kind: type) -> tuple[float, ...]:
+def _numbers(
+    settings: Integral | SpecificForce | AngularAcceleration | None, kind: type
+) -> tuple[float, ...]:
     """Of a ``kind`` of settings; zeros where the contract has none."""
     return astuple(settings) if settings else (0.0,) * len(fields(kind))

@@ -74,7 +74,7 @@ def write_together(out: Path, files: dict[str, bytes]) -> list[Path]:
 def data_header(policy: Policy, golden: int, name: str | None, kernel: Kernel) -> str:
     """The text of tf_policy_data.h: the contract as named constants."""
     contract = policy.contract
-    integral, force = contract.integral, contract.specific_force
+    integral, force, turning = contract.integral, contract.specific_force, contract.angular_acceleration
     name = str(policy.airframe.get("name", "policy")) if name is None else name
     macros: dict[str, Any] = {
         "TF_POLICY_NAME": c.string(name, NAME_BYTES),
@@ -100,6 +100,8 @@ def data_header(policy: Policy, golden: int, name: str | None, kernel: Kernel) -
         "TF_SPECIFIC_FORCE_LEAD": c.number(force.lead_s / force.trend_s if force else 0.0),
         "TF_SPECIFIC_FORCE_QUIET": c.number(force.quiet_m_s2 if force else 0.0),
         "TF_SPECIFIC_FORCE_BOUND": c.number(force.limit_m_s2 if force else 0.0),
+        "TF_ANGULAR_ACCELERATION_TIME": c.number(turning.time_constant_s if turning else 0.0),
+        "TF_ANGULAR_ACCELERATION_BOUND": c.number(turning.limit_rad_s2 if turning else 0.0),
         "TF_PREVIEW_COUNT": f"{len(contract.preview_s)}u",
         "TF_PREVIEW_S": _braces(contract.preview_s or (0.0,)),
         "TF_GOLDEN_COUNT": f"{golden}u",

@@ -82,15 +82,29 @@ static void rotation(const float q[4], float r[9])
 }
 #endif
 
-#if TF_HAS_SPECIFIC_FORCE
-/* What an accelerometer would read, from what the velocity gained since the last state. */
-static void feel(tf_observation_t *observation, uint32_t now_us, const float velocity[3], const float r[9])
+#if TF_HAS_SPECIFIC_FORCE || TF_HAS_ANGULAR_ACCELERATION
+/* Whether there is a state before this one, not too long ago for their difference to tell something. */
+static bool comparable(tf_observation_t *observation, uint32_t now_us, float *elapsed_s)
 {
     const uint32_t elapsed_us = now_us - observation->state_us;
+    const bool seen = observation->seen;
+
+    observation->state_us = now_us;
+    observation->seen = true;
+    *elapsed_s = (float)elapsed_us * 1e-6f;
+    return seen && elapsed_us <= LONGEST_STEP_US;
+}
+#endif
+
+#if TF_HAS_SPECIFIC_FORCE
+/* What an accelerometer would read, from what the velocity gained since the last state. */
+static void feel(tf_observation_t *observation, bool compares, float elapsed_s, const float velocity[3],
+                 const float r[9])
+{
     float led[3]; /* along its trend */
 
-    if (observation->seen && elapsed_us <= LONGEST_STEP_US) {
-        const float elapsed_s = (float)elapsed_us * 1e-6f, fade = elapsed_s * TF_SPECIFIC_FORCE_FADE;
+    if (compares) {
+        const float fade = elapsed_s * TF_SPECIFIC_FORCE_FADE;
         const float follow = elapsed_s * TF_SPECIFIC_FORCE_FOLLOW;
         const float *last = observation->frame;
         float gained[3];
@@ -109,14 +123,31 @@ static void feel(tf_observation_t *observation, uint32_t now_us, const float vel
     }
     memcpy(observation->velocity, velocity, sizeof observation->velocity);
     memcpy(observation->frame, r, sizeof observation->frame);
-    observation->state_us = now_us;
-    observation->seen = true;
     for (uint32_t i = 0; i < 3u; i++) {
         const float trend = observation->force[i] - observation->slow[i];
 
         led[i] = (trend - tf_clip(trend, TF_SPECIFIC_FORCE_QUIET)) * TF_SPECIFIC_FORCE_LEAD + observation->force[i];
     }
     FILL(SPECIFIC_FORCE, led);
+}
+#endif
+
+#if TF_HAS_ANGULAR_ACCELERATION
+/* From what the angular velocity gained since the last state. */
+static void turn(tf_observation_t *observation, bool compares, float elapsed_s, const float rate[3])
+{
+    if (compares) {
+        const float gain =
+            1.0f / (elapsed_s > TF_ANGULAR_ACCELERATION_TIME ? elapsed_s : TF_ANGULAR_ACCELERATION_TIME);
+
+        for (uint32_t i = 0; i < 3u; i++) {
+            const float a = observation->turning[i], gained = (rate[i] - observation->rate[i]) - a * elapsed_s;
+
+            observation->turning[i] = tf_clip(a + gained * gain, TF_ANGULAR_ACCELERATION_BOUND);
+        }
+    }
+    memcpy(observation->rate, rate, sizeof observation->rate);
+    FILL(ANGULAR_ACCELERATION, observation->turning);
 }
 #endif
 
@@ -142,8 +173,15 @@ void tf_observation_step(tf_observation_t *observation, uint32_t now_us, const t
 #if TF_HAS_ROTATION
     FILL(ROTATION, r);
 #endif
+#if TF_HAS_SPECIFIC_FORCE || TF_HAS_ANGULAR_ACCELERATION
+    float elapsed_s;
+    const bool compares = comparable(observation, now_us, &elapsed_s);
+#endif
 #if TF_HAS_SPECIFIC_FORCE
-    feel(observation, now_us, state->velocity, r);
+    feel(observation, compares, elapsed_s, state->velocity, r);
+#endif
+#if TF_HAS_ANGULAR_ACCELERATION
+    turn(observation, compares, elapsed_s, state->angular_velocity);
 #endif
 #if TF_HAS_VELOCITY_ERROR
     FILL(VELOCITY_ERROR, velocity_error);

@@ -1,5 +1,5 @@
-/* The network's input, assembled on the chip: it owns the action history, the integral of the position's error
- * and the specific force.
+/* The network's input, assembled on the chip: it owns the action history, the integral of the position's error,
+ * the specific force and the angular acceleration.
  * Mirrors training/tinyfly/observation.py bit for bit. */
 #ifndef TF_OBSERVATION_H
 #define TF_OBSERVATION_H
@@ -17,7 +17,9 @@ typedef struct {
     float clipped_error[3];        /* m, of the last step */
     float force[3];                /* m/s^2, specific, low-passed */
     float slow[3];                 /* the same once more, for its trend */
+    float turning[3];              /* rad/s^2, low-passed */
     float velocity[3];             /* m/s, of the last state */
+    float rate[3];                 /* rad/s, of the last state */
     float frame[9];                /* rotation matrix of the last state */
     uint32_t state_us;             /* when it came */
     bool seen;                     /* whether one came */
@@ -27,7 +29,7 @@ typedef struct {
     bool due; /* the history advances with the next action */
 } tf_observation_t;
 
-/* History, integral and force zero: how an episode begins in training. */
+/* History, integral, force and turning zero: how an episode begins in training. */
 void tf_observation_init(tf_observation_t *observation);
 
 /* Lets time pass without a state; returns the microseconds since the last step, at most 100 ms. */

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tinyfly.contract import Channel, Contract, Integral, SpecificForce
+from tinyfly.contract import AngularAcceleration, Channel, Contract, Integral, SpecificForce
 from tinyfly.policy import Policy
 from tinyfly_export import c as exporter
 from tinyfly_export.arithmetic import Kernel
@@ -37,12 +37,14 @@ FULL = Contract(
         Channel("angular_velocity", 3, scale=0.5),
         Channel("position_integral", 3),
         Channel("specific_force", 3, scale=0.5, limit=30.0),
+        Channel("angular_acceleration", 3, scale=0.1, limit=300.0),
         Channel("reference_acceleration", 3, scale=0.1),
         Channel("acceleration_preview", 6, scale=0.1, limit=20.0),
     ),
     history_length=8,
     integral=Integral(),
     specific_force=SpecificForce(0.07, trend_s=0.15, lead_s=0.2, quiet_m_s2=0.5),
+    angular_acceleration=AngularAcceleration(0.03, limit_rad_s2=50.0),
     preview_s=(0.08, 0.16),
 )
 

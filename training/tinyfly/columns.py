@@ -14,21 +14,21 @@ from tinyfly.felt import FORCE_UNIT
 from tinyfly.mirror import Mirror
 from tinyfly.network import Layer
 from tinyfly.physics import POSITION, RATE, ROTATION, VELOCITY
+from tinyfly.turning import TURNING_UNIT
 from tinyfly.weights import Weights
 
 Array = NDArray[np.floating]
 
-FORCE = slice(ROTATION.stop, ROTATION.stop + 3)  # where it is felt; the row of ones comes after it
 ROWS = {
     "position_error": POSITION,
     "velocity_error": VELOCITY,
     "angular_velocity": RATE,
     "position_integral": POSITION,  # training adds it to the position
-    "specific_force": FORCE,
 }
 ACCELERATION_UNIT = 0.1  # of the reference's
 UNITS = {  # of training's inputs, where they are not SI
     "specific_force": FORCE_UNIT,
+    "angular_acceleration": TURNING_UNIT,
     "reference_acceleration": ACCELERATION_UNIT,
     "acceleration_preview": ACCELERATION_UNIT,
 }
@@ -65,7 +65,14 @@ def mirror_signs(c: Contract, m: Mirror) -> Array:
 
 def bias_column(c: Contract) -> int:
     """That of the row of ones."""
-    return 4 * c.history_length + (FORCE.stop if c.specific_force else ROTATION.stop)
+    return 4 * c.history_length + ROTATION.stop + 3 * len(kept_rows(c))
+
+
+def kept_rows(c: Contract) -> dict[str, slice]:
+    """Rows of what a policy finds from the state's changes, by channel; the row of ones comes after them."""
+    kept = {"specific_force": c.specific_force, "angular_acceleration": c.angular_acceleration}
+    found = [name for name, settings in kept.items() if settings]
+    return {name: slice(at, at + 3) for name, at in zip(found, range(ROTATION.stop, 99, 3), strict=False)}
 
 
 def _width(c: Contract) -> int:
@@ -89,7 +96,7 @@ def _columns(c: Contract) -> list[tuple[Channel, list[int]]]:
             columns = list(range(reference, reference + channel.size))
             reference += channel.size
         else:
-            rows = ROWS[channel.name]
+            rows = (ROWS | kept_rows(c))[channel.name]
             columns = list(range(past + rows.start, past + rows.stop))
         found.append((channel, columns))
     return found

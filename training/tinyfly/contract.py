@@ -18,7 +18,7 @@ from typing import Any
 
 from tinyfly.errors import UserError
 
-VERSION = 2
+VERSION = 3
 
 # Every channel that exists: name -> (values, unit, meaning).
 # "Error" always means state minus reference.
@@ -30,6 +30,7 @@ CHANNELS: dict[str, tuple[int | None, str, str]] = {
     "angular_velocity": (3, "rad/s", "angular velocity, body frame"),
     "position_integral": (3, "m", "integral of gain * clipped position error, world frame"),
     "specific_force": (3, "m/s^2", "specific force as `SpecificForce` says, less (0, 0, g), body frame"),
+    "angular_acceleration": (3, "rad/s^2", "angular acceleration as `AngularAcceleration` says, body frame"),
     "reference_acceleration": (3, "m/s^2", "reference acceleration now, world frame"),
     "acceleration_preview": (None, "m/s^2", "reference acceleration at each preview time, world frame"),
 }
@@ -75,6 +76,18 @@ class SpecificForce:
 
 
 @dataclass(frozen=True, slots=True)
+class AngularAcceleration:
+    """How fast the angular velocity w changes, found by whoever runs the policy.
+
+    da/dt = (dw/dt - a) / time_constant, |a| <= limit (each axis). It shows the torque that acts: what the
+    rotors really give, and what a centre of mass that is off, or a bent blade, adds.
+    """
+
+    time_constant_s: float = 0.02
+    limit_rad_s2: float = 500.0
+
+
+@dataclass(frozen=True, slots=True)
 class Contract:
     """What the policy sees and what it commands.
 
@@ -93,6 +106,7 @@ class Contract:
     history_rate_hz: float = 100.0
     integral: Integral | None = None
     specific_force: SpecificForce | None = None
+    angular_acceleration: AngularAcceleration | None = None
     preview_s: tuple[float, ...] = ()
     hover_action: float = 0.334
     thrust_curve: tuple[float, float, float] = (0.0, 0.0, 1.0)
@@ -135,6 +149,8 @@ class Contract:
             raw["channels"] = tuple(Channel(**c) for c in raw["channels"])
             raw["integral"] = Integral(**raw["integral"]) if raw["integral"] else None
             raw["specific_force"] = SpecificForce(**raw["specific_force"]) if raw["specific_force"] else None
+            turning = raw["angular_acceleration"]
+            raw["angular_acceleration"] = AngularAcceleration(**turning) if turning else None
             raw["preview_s"] = tuple(raw["preview_s"])
             raw["thrust_curve"] = tuple(raw["thrust_curve"])
             return Contract(**raw)
@@ -168,13 +184,18 @@ def _validate(c: Contract) -> None:
         )
     if ("action_history" in names) != (c.history_length > 0):
         raise UserError(f"contract: history_length {c.history_length} disagrees with its channels")
-    for name, settings in (("position_integral", c.integral), ("specific_force", c.specific_force)):
+    kept = {
+        "position_integral": c.integral,
+        "specific_force": c.specific_force,
+        "angular_acceleration": c.angular_acceleration,
+    }
+    for name, settings in kept.items():
         if (name in names) != (settings is not None):
             raise UserError(f"contract: channel {name} and its settings come together")
     if not (20 <= c.rate_hz <= 1000 and 20 <= c.history_rate_hz <= c.rate_hz):
         raise UserError(f"contract rates {c.rate_hz} / {c.history_rate_hz} Hz are out of 20..1000 Hz")
     numbers = [*c.preview_s, c.hover_action, *c.thrust_curve]
-    for settings in (c.integral, c.specific_force):
+    for settings in kept.values():
         if settings is not None:
             numbers += [getattr(settings, f.name) for f in fields(settings)]
     if not all(isinstance(x, int | float) and math.isfinite(x) for x in numbers):
@@ -197,6 +218,11 @@ def _validate(c: Contract) -> None:
         raise UserError(
             "contract: specific_force needs a time constant of 0.02 s or more, a trend of 0.1 s or more, "
             "a lead of 0..1 s, a quiet of 0 or more and a positive limit"
+        )
+    turning = c.angular_acceleration
+    if turning and not (turning.time_constant_s >= 0.005 and turning.limit_rad_s2 > 0):
+        raise UserError(
+            "contract: angular_acceleration needs a time constant of 0.005 s or more and a positive limit"
         )
     if not all(0 < lead <= 1 for lead in c.preview_s):
         raise UserError(f"contract preview times {c.preview_s} are out of 0..1 s")

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyfly.episodes import DT
-from tinyfly.physics import POSITION, RATE, ROTATION, ROWS, VELOCITY
+from tinyfly.physics import POSITION, RATE, ROTATION, VELOCITY
 from tinyfly.rollout import Rollout
 from tinyfly.statistics import upper_median
 
@@ -34,7 +34,8 @@ class CostateCritic:
         self.rollout, modes = rollout, rollout.symmetry.order
         self.fold = rollout.symmetry.fold.astype(np.float32)
         body = [("axial", 3), ("polar", 6), ("rotation", 9), ("motors", 4)]
-        costate = [*body, ("polar", len(rollout.adjoint.extra))]
+        turning = 3 * bool(rollout.turning)
+        costate = [*body, ("polar", len(rollout.adjoint.extra) - turning), ("axial", turning)]
         self.basis = rollout.symmetry.basis([(kind, len(x)) for kind, x in self._values(0)])
         self.costate_basis = rollout.symmetry.basis(costate)
         plain, heard = self.basis.shape[1], self.costate_basis.shape[1]
@@ -97,6 +98,7 @@ class CostateCritic:
             ("scalar", e.privileged),
             *([("motors", 10 * e.imbalance)] if e.unbalanced else []),
             *([("polar", 2 * r.integrated[t])] if r.integral else []),
-            ("polar", 2 * r.actor.input[t, ROWS : r.differentiable]),  # the specific force
+            *([("polar", 2 * r.actor.input[t, r.kept_rows["specific_force"]])] if r.felt else []),
+            *([("axial", r.actor.input[t, r.kept_rows["angular_acceleration"]])] if r.turning else []),
             ("polar", r.actor.input[t, r.differentiable + 1 :]),  # the reference, now and ahead
         ]

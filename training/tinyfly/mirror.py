@@ -51,7 +51,7 @@ class Mirror:
                 return np.ones(channel.size)
             case "rotation":
                 return self.rotation
-            case "angular_velocity":
+            case "angular_velocity" | "angular_acceleration":
                 return self.axial
         return np.tile(self.polar, channel.size // 3)
 

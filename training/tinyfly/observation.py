@@ -3,8 +3,8 @@
 This is the definition of the bits that firmware/core/tf_observation.c mirrors. Everything is float32, every
 operation below is one IEEE operation (no fused multiply-add), and this is their order, for each vehicle.
 
-``reset``: history slots 0 (half speed, where training starts), integral 0, specific force's y and z 0, no
-previous step.
+``reset``: history slots 0 (half speed, where training starts), integral 0, specific force's y and z 0,
+angular acceleration 0, no previous step.
 
 ``observe(time_us, sensed, reference)``
  1. time: dt_us = (time_us - previous time_us) modulo 2^32, at most 100000 (a stall must not wind up the
@@ -19,8 +19,9 @@ previous step.
         1 - (y y2 + z z2)    x y2 - w z2          x z2 + w y2
         x y2 + w z2          1 - (x x2 + z z2)    y z2 - w x2
         x z2 - w y2          y z2 + w x2          1 - (x x2 + y y2)
- 5. specific force y: from the second step on, where elapsed_us, the time since the last state, is at most
-    100000 (longer, and the velocity's change says nothing): k = (elapsed_us * 1e-6) * (1 / time_constant),
+ 5. what the state's changes tell, from the second step on, where elapsed_us, the time since the last state,
+    is at most 100000 (longer, and a change says nothing).
+    Specific force y: k = (elapsed_us * 1e-6) * (1 / time_constant),
     h = 0.5 / time_constant (both constants float32), g_dt = 9.81 * (elapsed_us * 1e-6),
     d = v - previous v, d_z += g_dt, m = (elapsed_us * 1e-6) * (1 / trend); each axis j of the body:
         z_j = z_j + m * (y_j - z_j)
@@ -28,6 +29,8 @@ previous step.
         y_j = clip(y_j + (h * turned_j - k * (y_j + (0, 0, 9.81)_j)), +-limit)
     the channel's value is y + (lead / trend) * (t - clip(t, +-quiet)) with t = y - z, the quotient float32,
     whether or not y has changed.
+    Angular acceleration a, with w the angular velocity: i = 1 / max(elapsed_us * 1e-6, time_constant),
+    a = clip(a + ((w - previous w) - (elapsed_us * 1e-6) * a) * i, +-limit), each axis.
  6. every channel: input = clip(value, +-limit) * scale; the clip is max(value, -limit), then min(., limit).
 
 ``record(action)``, after the network has acted: when an advance is due, the oldest slot drops out, a new
@@ -42,7 +45,7 @@ from numpy import add, multiply, subtract
 from numpy.typing import NDArray
 
 from tinyfly.airframe import GRAVITY_M_S2
-from tinyfly.contract import Channel, Contract
+from tinyfly.contract import AngularAcceleration, Channel, Contract, SpecificForce
 from tinyfly.state import (
     ANGULAR_VELOCITY,
     POSITION,
@@ -73,16 +76,18 @@ class Observer:
         self._buffer = np.zeros((self._history_rows + contract.size, n), np.float32)
         self._top = 0
         # What is remembered besides, in one array for the sake of `reset`; seen: 1 where a state was before.
-        self._memory = np.zeros((17, n), np.float32)
+        self._memory = np.zeros((20, n), np.float32)
         self._sum, self._seen = self._memory[0:4], self._memory[4]
-        self._integral, self._clipped_error, self._force, self._slow = self._memory[5:].reshape(4, 3, n)
+        self._integral, self._clipped_error, self._force, self._slow, self._turn = self._memory[5:].reshape(
+            5, 3, n
+        )
         self._count = 0
         self._error = np.zeros((3, n), np.float32)
         self._twice = np.zeros((3, n), np.float32)
         self._square, self._mixed = np.zeros((2, 3, n), np.float32)  # x2, y2, z2; x y, y z, x z, each twice
         self._product = np.zeros((3, 3, n), np.float32)
         self._frame, self._last_frame = np.zeros((2, 3, 3, n), np.float32)
-        self._last_velocity, self._gained = np.zeros((2, 3, n), np.float32)
+        self._last_velocity, self._last_rate, self._gained = np.zeros((3, 3, n), np.float32)
         self._cross = np.zeros((3, n), np.float32)
         self._fades = np.zeros((3, n), np.float32)
         self._period_us = round(1e6 / contract.history_rate_hz)
@@ -117,7 +122,7 @@ class Observer:
         window = self._buffer[self._top : self._top + self.contract.size]
         if self.contract.specific_force is not None:
             self._rotation(sensed[QUATERNION], self._frame)
-            self._feel(elapsed_us, sensed[VELOCITY])
+        self._compare(elapsed_us, sensed)
         for channel in self.contract.channels:
             rows = window[self._slices[channel.name]]
             match channel.name:
@@ -138,6 +143,8 @@ class Observer:
                     values = self._integral
                 case "specific_force":
                     values = self._lead()
+                case "angular_acceleration":
+                    values = self._turn
                 case "reference_acceleration":
                     values = reference[REFERENCE_ACCELERATION]
                 case "acceleration_preview":
@@ -186,33 +193,54 @@ class Observer:
         _clip(self._integral, self._integral, integral.limit_m)
         _clip(self._error, self._clipped_error, integral.error_limit_m)
 
-    def _feel(self, elapsed_us: int, velocity: Array) -> None:
-        """The specific force, from what the velocity gained since the last state."""
-        settings = self.contract.specific_force
-        assert settings is not None
-        gained, y, elapsed_s = self._gained, self._force, np.float32(elapsed_us) * np.float32(1e-6)
+    def _compare(self, elapsed_us: int, sensed: Array) -> None:
+        """What the state's changes since the last one tell."""
+        force, turning = self.contract.specific_force, self.contract.angular_acceleration
         if elapsed_us <= LONGEST_STEP_US:
-            keep, gain = np.float32(1 / settings.time_constant_s), np.float32(0.5 / settings.time_constant_s)
-            follows = np.subtract(y, self._slow, out=self._fades)
-            follows *= elapsed_s * np.float32(1 / settings.trend_s)
-            follows *= self._seen
-            self._slow += follows
-            np.subtract(velocity, self._last_velocity, out=gained)
-            gained[2] += np.float32(GRAVITY_M_S2) * elapsed_s
-            frames = np.add(self._frame, self._last_frame, out=self._product)
-            frames *= gained[:, None]
-            turned = np.add(frames[0], frames[1], out=self._cross)
-            turned += frames[2]
-            turned *= gain
-            fades = self._fades
-            fades[:] = y
-            fades[2] += np.float32(GRAVITY_M_S2)
-            fades *= elapsed_s * keep
-            turned -= fades
-            turned *= self._seen
-            y += turned
-            _clip(y, y, settings.limit_m_s2)
-        self._last_velocity[:], self._last_frame[:], self._seen[:] = velocity, self._frame, 1
+            elapsed_s = np.float32(elapsed_us) * np.float32(1e-6)
+            if force is not None:
+                self._feel(force, elapsed_s, sensed[VELOCITY])
+            if turning is not None:
+                self._turn_on(turning, elapsed_s, sensed[ANGULAR_VELOCITY])
+        if force is not None:
+            self._last_velocity[:], self._last_frame[:] = sensed[VELOCITY], self._frame
+        if turning is not None:
+            self._last_rate[:] = sensed[ANGULAR_VELOCITY]
+        self._seen[:] = 1
+
+    def _feel(self, settings: SpecificForce, elapsed_s: np.float32, velocity: Array) -> None:
+        """The specific force, from what the velocity gained."""
+        gained, y = self._gained, self._force
+        keep, gain = np.float32(1 / settings.time_constant_s), np.float32(0.5 / settings.time_constant_s)
+        follows = np.subtract(y, self._slow, out=self._fades)
+        follows *= elapsed_s * np.float32(1 / settings.trend_s)
+        follows *= self._seen
+        self._slow += follows
+        np.subtract(velocity, self._last_velocity, out=gained)
+        gained[2] += np.float32(GRAVITY_M_S2) * elapsed_s
+        frames = np.add(self._frame, self._last_frame, out=self._product)
+        frames *= gained[:, None]
+        turned = np.add(frames[0], frames[1], out=self._cross)
+        turned += frames[2]
+        turned *= gain
+        fades = self._fades
+        fades[:] = y
+        fades[2] += np.float32(GRAVITY_M_S2)
+        fades *= elapsed_s * keep
+        turned -= fades
+        turned *= self._seen
+        y += turned
+        _clip(y, y, settings.limit_m_s2)
+
+    def _turn_on(self, settings: AngularAcceleration, elapsed_s: np.float32, rate: Array) -> None:
+        """The angular acceleration, from what the angular velocity gained."""
+        a = self._turn
+        gained = np.subtract(rate, self._last_rate, out=self._gained)
+        gained -= np.multiply(a, elapsed_s, out=self._fades)
+        gained *= np.float32(1) / max(elapsed_s, np.float32(settings.time_constant_s))
+        gained *= self._seen
+        a += gained
+        _clip(a, a, settings.limit_rad_s2)
 
     def _lead(self) -> Array:
         """The specific force along its trend."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tinyfly.actor import Actor
 from tinyfly.airframe import GRAVITY_M_S2
 from tinyfly.banks import BANK, gust_bank, noise_bank
-from tinyfly.columns import ACCELERATION_UNIT
+from tinyfly.columns import ACCELERATION_UNIT, kept_rows
 from tinyfly.contract import Contract
 from tinyfly.cost import Cost
 from tinyfly.episodes import DT, Episodes
@@ -28,6 +28,8 @@ from tinyfly.physics import POSITION, RATE, ROWS, VELOCITY, Adjoint, Physics
 from tinyfly.statistics import upper_median
 from tinyfly.symmetry import Symmetry
 from tinyfly.task import Task
+from tinyfly.turning import ROWS as TURNING_ROWS
+from tinyfly.turning import Turning
 from tinyfly.weights import Weights
 
 Array = NDArray[np.floating]
@@ -65,8 +67,14 @@ class Rollout:
         c = task.contract
         channels = {channel.name: channel for channel in c.channels}
         self.integral = c.integral
-        self.differentiable = ROWS + 3 * bool(c.specific_force)
-        kept = 3 * bool(c.integral) + FELT_ROWS * bool(c.specific_force)  # rows of what the policy keeps
+        self.kept_rows = kept_rows(c)
+        self.differentiable = ROWS + 3 * len(self.kept_rows)
+        # Rows of what the policy keeps: of the integral, the specific force, the angular acceleration.
+        integral, felt, turning = (
+            3 * bool(c.integral),
+            FELT_ROWS * bool(c.specific_force),
+            TURNING_ROWS * bool(c.angular_acceleration),
+        )
         self.previews = [0] * ("reference_acceleration" in channels) + [round(s / DT) for s in c.preview_s]
         inputs = self.differentiable + 1 + 3 * len(self.previews)
         self.episodes = Episodes(task, n, rng, dtype)
@@ -79,7 +87,7 @@ class Rollout:
         self.actor.input[:, self.differentiable] = 1
         self.noise_bank, self.gust_bank = noise_bank(task, rng, n, dtype), gust_bank(task, rng, n, dtype)
         self.noise = np.zeros((steps, ROWS, n), dtype)
-        self.adjoint = Adjoint(n, kept, dtype)  # extra: of the integral, then of the specific force
+        self.adjoint = Adjoint(n, integral + felt + turning, dtype)
         self.integrated = np.zeros((steps + 1, 3, n), dtype)
         self.cost = Cost(task.loss, steps, n, self.episodes.hover_action, dtype)
         self.unclipped = np.zeros((steps, 6, n), dtype)
@@ -91,11 +99,17 @@ class Rollout:
         if c.integral:
             self._error_limit = np.full((3, n), c.integral.error_limit_m, dtype)
             self._gain = np.full((3, n), c.integral.gain_per_s * DT, dtype)
-        self.felt = None
+        self.felt, self.turning = None, None
         if c.specific_force:
-            seen, adjoint = self.actor.input[:, ROWS : self.differentiable], self.adjoint.extra[-FELT_ROWS:]
+            seen = self.actor.input[:, self.kept_rows["specific_force"]]
+            adjoint = self.adjoint.extra[integral : integral + felt]
             force_adjoint = self.physics.reverse_scratch.felt
             self.felt = Felt(c.specific_force, n, steps, seen, adjoint, force_adjoint, dtype)
+        if c.angular_acceleration:
+            seen = self.actor.input[:, self.kept_rows["angular_acceleration"]]
+            adjoint = self.adjoint.extra[integral + felt :]
+            self.turning = Turning(c.angular_acceleration, self.physics.state[:, RATE], seen, adjoint)
+        self._keepers = [keeper for keeper in (self.felt, self.turning) if keeper]
         self._views = [self._view(t) for t in range(steps)]
         self.steps = 0
         self.restart(np.arange(n))
@@ -125,8 +139,8 @@ class Rollout:
         self.physics.carry(h)
         self.actor.past.carry(h)
         self.integrated[0] = self.integrated[h]
-        if self.felt:
-            self.felt.carry(h)
+        for keeper in self._keepers:
+            keeper.carry(h)
         if self.task.paths:
             self.episodes.advance_references(h * DT)
         self.restart(np.nonzero(lost | (self.rng.random(self.n) < share))[0])
@@ -137,8 +151,8 @@ class Rollout:
             self.physics.start(index, *self.episodes.restart(index))
             self.actor.past.restart(index)
             self.integrated[0][:, index] = 0
-            if self.felt:
-                self.felt.restart(index)
+            for keeper in self._keepers:
+                keeper.restart(index)
 
     def forward(self, weights: Weights, steps: int) -> None:
         """Fly ``steps`` steps."""
@@ -168,6 +182,8 @@ class Rollout:
             physics.forward(t, command)
             if self.felt:
                 self.felt.forward(t, physics.felt[t])
+            if self.turning:
+                self.turning.forward(t)
 
     def reverse(
         self, steps: int, terminal: Array | None = None, record: Array | None = None, every: int = 1
@@ -181,7 +197,11 @@ class Rollout:
         latency, delayed, three = self.episodes.latency, self._delayed, self._three
         self._prepare_reverse(steps)
         a.all[:] = 0 if terminal is None else terminal
-        back_state, back_felt, a_integral = actor.back[:ROWS], actor.back[ROWS:], a.extra[:3]
+        back_state, a_integral = actor.back[:ROWS], a.extra[:3]
+        back_felt, back_turning = (
+            actor.back[self.kept_rows.get(name, slice(0, 0))]
+            for name in ("specific_force", "angular_acceleration")
+        )
         back_position, back_clipped = actor.back[POSITION], actor.back[CLIPPED]
         limit = self.task.recipe.adjoint_limit / (self.n * steps)
         for t in range(steps - 1, -1, -1):
@@ -190,7 +210,11 @@ class Rollout:
                 _limit_columns(a.all, limit)
             if self.felt:
                 self.felt.reverse()
+            if self.turning:
+                self.turning.reverse(a.rate)
             physics.reverse(t, a, command)
+            if self.turning:
+                self.turning.reverse_before(a.rate)
             recent = self._views[t].recent_adjoint
             if len(latency) > 1:
                 multiply(command, latency, out=delayed)
@@ -200,6 +224,8 @@ class Rollout:
             actor.reverse(t)
             if self.felt:
                 self.felt.reverse_seen(t, back_felt)
+            if self.turning:
+                self.turning.reverse_seen(back_turning)
             if self.integral:
                 multiply(a_integral, self.integrates[t], out=three)
                 add(a_integral, back_position, out=a_integral)
@@ -278,6 +304,8 @@ class Rollout:
         if self.felt:  # the velocity's noise, and gravity seen along axes that are a little off
             off = DT * GRAVITY_M_S2 * e.bias[SEEN_Z] - gravity
             self.felt.disturb(np.diff(noise[:, VELOCITY], axis=0) + off)
+        if self.turning:
+            self.turning.disturb(np.diff(noise[:, RATE], axis=0))
         if self.task.paths:
             velocity, acceleration = e.references(steps + 2 + max(self.previews, default=0))
             wind -= velocity[:steps] * e.drag

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from tinyfly.airframe import Airframe
-from tinyfly.contract import Channel, Contract, Integral, SpecificForce, paper_contract
+from tinyfly.contract import AngularAcceleration, Channel, Contract, Integral, SpecificForce, paper_contract
 from tinyfly.disturbance import Noise, Wind
 from tinyfly.errors import UserError
 from tinyfly.population import Fixed, Ranges
@@ -87,6 +87,7 @@ SCALES = {
     "position_error": 4.0,
     "position_integral": 4.0,  # training adds it to the position
     "rotation": 2.0,
+    "angular_acceleration": 0.02,
     "reference_acceleration": 0.2,
     "acceleration_preview": 0.2,
 }
@@ -197,11 +198,13 @@ def _tracking_contract(airframe: Airframe) -> Contract:
             Channel("angular_velocity", 3),
             Channel("position_integral", 3),
             Channel("specific_force", 3),
+            Channel("angular_acceleration", 3),
             Channel("reference_acceleration", 3),
             Channel("acceleration_preview", 3 * len(previews)),
         ),
         integral=Integral(gain_per_s=0.7, error_limit_m=0.07, limit_m=1.0),
         specific_force=SpecificForce(time_constant_s=0.1, trend_s=0.2, lead_s=0.22, quiet_m_s2=0.04),
+        angular_acceleration=AngularAcceleration(),
         preview_s=previews,
         hover_action=airframe.hover_action,
         thrust_curve=airframe.thrust_curve,
