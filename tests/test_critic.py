@@ -43,10 +43,11 @@ def test_the_critic_foresees_the_mirror_image_for_the_mirror_image():
 
     x, seen, actor = rollout.physics.state[t], rollout.actor.input[t], rollout.actor
     for m in rollout.symmetry.found:
-        world = [x[POSITION], x[VELOCITY], e.force, rollout.integrated[t], seen[18:21], seen[22:]]
+        world = [x[POSITION], x[VELOCITY], e.force, rollout.integrated[t], seen[18:21], seen[25:]]
+        turning = [x[RATE], e.torque, seen[21:24]]
         motors = [rollout.physics.rotor[t], actor.actions[actor.slots + t - 1], e.imbalance]
-        mirror(m, world, [x[RATE], e.torque], [x[ROTATION]], motors)
+        mirror(m, world, turning, [x[ROTATION]], motors)
         image = found.copy()
-        mirror(m, [image[3:9], image[22:]], [image[0:3]], [image[9:18]], [image[18:22]])
+        mirror(m, [image[3:9], image[22:31]], [image[0:3], image[31:]], [image[9:18]], [image[18:22]])
         np.testing.assert_allclose(critic.predict(t), image, atol=1e-4 * np.abs(image).max())
-        mirror(m, world, [x[RATE], e.torque], [x[ROTATION]], motors)  # and back
+        mirror(m, world, turning, [x[ROTATION]], motors)  # and back

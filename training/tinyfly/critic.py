@@ -61,7 +61,8 @@ class CostateCritic:
         size = np.sqrt(np.einsum("ij,ij->j", costates, costates))
         median = upper_median(size)
         self.typical = 0.9 * self.typical + 0.1 * median if self.typical else median
-        weight = (1 / (1 + (size / max(self.typical, 1e-12)) ** 2)) / len(size)
+        # Those of lost environments are nought, and say nothing.
+        weight = (size > 0) / (1 + (size / max(self.typical, 1e-12)) ** 2) / len(size)
         weighted = (features * weight.astype(np.float32)).swapaxes(1, 2)
         self.gram = FORGET * self.gram + features @ weighted
         self.moment = FORGET * self.moment + (self.costate_basis @ costates) @ weighted

@@ -112,6 +112,7 @@ class Rollout:
         self._keepers = [keeper for keeper in (self.felt, self.turning) if keeper]
         self._views = [self._view(t) for t in range(steps)]
         self.steps = 0
+        self._dropped = np.zeros(n, bool)  # of the last window
         self.restart(np.arange(n))
 
     def _view(self, t: int) -> _Views:
@@ -159,6 +160,7 @@ class Rollout:
         self.steps = steps
         actor, physics, latency, delayed = self.actor, self.physics, self.episodes.latency, self._delayed
         self._prepare(steps)
+        self._dropped[:] = False
         actor.use(weights)
         high, low, three = self._limits, -self._limits, self._three
         if self.integral:
@@ -235,7 +237,7 @@ class Rollout:
             add(a.state, back_state, out=a.state)
             if record is not None and t % every == 0 and t // every < len(record):
                 record[t // every] = a.all
-        lost = ~np.isfinite(add.reduce(a.all, axis=0))
+        lost = ~np.isfinite(add.reduce(a.all, axis=0)) | self._dropped
         if lost.any():
             for adjoint in actor.adjoint:
                 adjoint[:steps, ..., lost] = 0
@@ -259,10 +261,14 @@ class Rollout:
             adjoint[:steps] *= share
 
     def drop_diverged(self, steps: int) -> int:
-        """Replace environments that left the world, forwards, by a copy of one that did not; how many."""
+        """Environments that left the world, forwards, teach nothing in this window; how many.
+
+        A copy of one that did not leave it takes their place, so that what follows stays finite.
+        """
         x = self.physics.state[steps]
         good = (np.abs(x[RATE]).max(0) < DIVERGED_RAD_S) & (np.abs(x[POSITION]).max(0) < DIVERGED_M)
         bad, donor = np.nonzero(~good)[0], int(np.argmax(good))
+        self._dropped = ~good
         if len(bad) and good.any():
             p = self.physics
             for tape in (
