@@ -300,6 +300,41 @@ def test_motors_that_the_core_has_stopped_stay_off_when_the_estimate_comes_back(
     aircraft.take_over()
 
 
+@pytest.mark.parametrize("good_ms", [2, 90, 200])
+def test_an_estimate_that_comes_and_goes_again_is_never_the_stock_controllers_to_fly_on(aircraft, good_ms):
+    aircraft.take_over()
+    for ms in (20, 600):
+        aircraft.state.position.x = math.nan
+        aircraft.tick += aircraft.tick % 2  # the core steps on even ticks, the PID looks on them
+        for _ in range(ms):
+            assert aircraft.run(1)
+        aircraft.state.position.x = 0
+        aircraft.run(good_ms)
+    assert aircraft.core == "failsafe" and not any(aircraft.control.forces)
+
+
+def test_the_stock_controller_waits_for_100_ms_of_good_estimates_while_the_core_descends(aircraft):
+    aircraft.take_over()
+    for ms in [6] + 20 * [2]:
+        aircraft.state.position.x = math.nan
+        assert aircraft.run(ms)
+        aircraft.state.position.x = 0
+        assert aircraft.run(96) and aircraft.core == "degraded"
+    assert not aircraft.run(10)
+
+
+def test_long_after_a_failure_one_bad_estimate_does_not_keep_the_motors_off(aircraft):
+    aircraft.take_over()
+    aircraft.state.position.x = math.nan
+    aircraft.run(20)
+    aircraft.state.position.x = 0
+    assert not aircraft.run(6000) and aircraft.core == "failsafe"
+    aircraft.state.position.x = math.nan
+    assert aircraft.run(2)
+    aircraft.state.position.x = 0
+    assert not aircraft.run(2)
+
+
 def test_an_estimate_that_comes_back_in_time_gives_the_aircraft_to_the_stock_controller(aircraft):
     aircraft.take_over()
     aircraft.state.position.x = math.nan

@@ -4,8 +4,8 @@
  * flies, through the stock supervisor, power distribution and battery compensation. The PID has the aircraft back
  * at once when enable goes to 0, when the commander no longer says where to be or how to move (link loss, emergency
  * stop, landed), and on every failure the core finds. Only while the estimate itself is not a number, which the PID cannot
- * fly on either, does the core's blind descent go out; motors that it has stopped stay off. After any of these, enable must
- * go through 0 again. */
+ * fly on either, and until it has been one again for 100 ms does the core's descent go out; motors that it has stopped stay
+ * off. After any of these, enable must go through 0 again. */
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -42,7 +42,10 @@ static tf_controller_t tf;
 static float motors[TF_MOTORS];
 static tf_frame_t frame;
 static uint8_t mode; /* tf_mode when enabled */
-static bool was_enabled, was_flying, blind;
+static bool was_enabled, was_flying;
+static bool flew;  /* the policy, since it was enabled */
+static bool blind; /* the core has no estimate to fly on */
+static bool cut;   /* and has turned the motors off */
 
 /* Log variables. */
 static uint8_t flying, refusal;
@@ -119,15 +122,19 @@ static void step(const setpoint_t *sp, const sensorData_t *sensors, const state_
     cost_us = (uint16_t)(usecTimestamp() - before);
 }
 
-/* The policy's motors go out while it flies, and its blind descent while there is no estimate to fly on. Where that has
- * ended with the motors off, an estimate that comes back must not start them. */
+/* The policy's motors go out while it flies, and the core's descent while there is no estimate to fly on: until estimates
+ * have been good for so long that the PID, which a NaN spoils for good, does not meet the next one. Where this has ended
+ * with the motors off, an estimate that comes back must not start them. */
 static bool ours(void)
 {
     const uint8_t state = tf.supervisor.state;
     const bool failed = state == TF_STATE_DEGRADED || state == TF_STATE_FAILSAFE;
     const bool no_estimate = tf.guard.state_age_us > 0u && tf.reason == TF_REASON_NON_FINITE_STATE;
+    const bool recovering = tf.guard.state_age_us == 0u && tf.guard.good_us < TF_STALE_US;
 
-    blind = failed && was_flying && (no_estimate || (blind && state == TF_STATE_FAILSAFE));
+    flew = state == TF_STATE_FLYING || (flew && failed);
+    cut = flew && failed && (cut || (no_estimate && tf.guard.state_age_us >= TF_LOST_US));
+    blind = cut || (flew && failed && (no_estimate || (blind && recovering && state == TF_STATE_DEGRADED)));
     return state == TF_STATE_FLYING || blind;
 }
 
@@ -145,7 +152,7 @@ void controllerOutOfTreeInit(void)
     tf_controller_init(&tf, 0);
     (void)tf_controller_self_test(&tf);
     tf_frame_turn(&frame, 0.0f);
-    was_enabled = was_flying = blind = false;
+    was_enabled = was_flying = flew = blind = cut = false;
     flying = 0;
 }
 
