@@ -190,6 +190,14 @@ def _bad_estimates(craft: Crazyflie, home: Array, judge: Judge) -> None:
     judge("NaN estimates, a good one among them: motors off within 500 ms", not motors[502:].any())
     _, motors = run.fly(0.1)
     judge("a good estimate again: stopped motors stay off", not motors.any())
+    run.craft.disable()
+    _, motors = run.fly(0.1)
+    judge("disabled: they stay off while the commander asks for the place of before", not motors.any())
+    run.craft.command(None)
+    run.fly(0.002)
+    run.craft.command(home)
+    _, motors = run.fly(0.02)
+    judge("asked for nothing, then for a place: the PID has them again", bool(motors[-1].any()))
 
 
 def _link_loss(craft: Crazyflie, home: Array, judge: Judge) -> None:

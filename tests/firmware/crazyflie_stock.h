@@ -13,6 +13,7 @@ typedef enum { modeDisable, modeAbs, modeVelocity } stab_mode_t;
 typedef struct { stab_mode_t x, y, z, yaw; } setpoint_mode_t;
 typedef struct {
     attitude_t attitude, attitudeRate;
+    float thrust;
     vector_t position, velocity, acceleration;
     bool velocity_body;
     setpoint_mode_t mode;

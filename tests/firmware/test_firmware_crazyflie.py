@@ -33,7 +33,9 @@ class Setpoint(ctypes.Structure):
     """setpoint_t of crazyflie_stock.h"""
 
     _fields_ = (
-        *((name, Vector) for name in ("attitude", "rate", "position", "velocity", "acceleration")),
+        *((name, Vector) for name in ("attitude", "rate")),
+        ("thrust", ctypes.c_float),
+        *((name, Vector) for name in ("position", "velocity", "acceleration")),
         ("velocity_body", ctypes.c_bool),
         *((name, ctypes.c_uint) for name in ("x", "y", "z", "yaw")),
     )
@@ -288,16 +290,63 @@ def test_without_an_estimate_the_core_descends_blind_and_stops(aircraft):
     assert (aircraft.core, aircraft.refusal) == ("failsafe", "non_finite_state")
 
 
-def test_motors_that_the_core_has_stopped_stay_off_when_the_estimate_comes_back(aircraft):
+def test_motors_that_the_core_has_stopped_stay_off_until_the_commander_has_asked_for_nothing(aircraft):
     aircraft.take_over()
     aircraft.state.position.x = math.nan
     aircraft.run(600)
     aircraft.state.position.x = 0
-    for _ in range(1000):
-        assert aircraft.run(1) and not any(aircraft.control.forces)
-    aircraft.parameters(enable=0)
-    assert not aircraft.run(2)
+    for enable in (1, 0, 1, 0):  # whatever it says: the commander still asks for the place of before
+        aircraft.parameters(enable=enable)
+        for _ in range(1000):
+            assert aircraft.run(1) and not any(aircraft.control.forces)
+    assert (aircraft.core, aircraft.refusal) == ("failsafe", "non_finite_state")
+    aircraft.command((DISABLED,) * 4)
+    assert not aircraft.run(2) and aircraft.core == "disarmed"
+    aircraft.hold(0, 0, 1)
     aircraft.take_over()
+
+
+def test_a_hand_on_the_throttle_is_not_nothing(aircraft):
+    aircraft.take_over()
+    aircraft.state.position.x = math.nan
+    aircraft.run(600)
+    aircraft.state.position.x = 0
+    aircraft.parameters(enable=0)
+    aircraft.command((DISABLED, DISABLED, DISABLED, RATE))
+    aircraft.setpoint.thrust = 20000
+    assert aircraft.run(1000) and not any(aircraft.control.forces)
+    aircraft.setpoint.thrust = 0
+    assert not aircraft.run(2)
+
+
+def test_enabled_still_when_the_commander_has_asked_for_nothing_it_waits_for_a_new_enable(aircraft):
+    aircraft.take_over()
+    aircraft.state.position.x = math.nan
+    aircraft.run(600)
+    aircraft.state.position.x = 0
+    aircraft.command((DISABLED,) * 4)
+    aircraft.run(2)
+    aircraft.hold(0, 0, 1)
+    assert not aircraft.run(2000)
+    aircraft.parameters(enable=0)
+    aircraft.take_over()
+
+
+def test_disabled_without_an_estimate_the_core_still_descends_and_stops(aircraft):
+    aircraft.take_over()
+    aircraft.state.position.x = math.nan
+    assert aircraft.run(200)
+    aircraft.parameters(enable=0)
+    assert aircraft.run(200) and aircraft.control.forces[0] > 0
+    assert aircraft.run(110) and not any(aircraft.control.forces)
+
+
+def test_without_an_estimate_a_commander_that_asks_for_nothing_stops_the_motors_at_once(aircraft):
+    aircraft.take_over()
+    aircraft.state.position.x = math.nan
+    assert aircraft.run(200)
+    aircraft.command((DISABLED,) * 4)
+    assert not aircraft.run(2)
 
 
 @pytest.mark.parametrize("good_ms", [2, 90, 200])

@@ -5,7 +5,8 @@
  * at once when enable goes to 0, when the commander no longer says where to be or how to move (link loss, emergency
  * stop, landed), and on every failure the core finds. Only while the estimate itself is not a number, which the PID cannot
  * fly on either, and until it has been one again for 100 ms does the core's descent go out; motors that it has stopped stay
- * off. After any of these, enable must go through 0 again. */
+ * off, whatever enable says, until the commander has asked for nothing: lying on the ground, the PID would start them for the
+ * set-point of before. After any of these, enable must go through 0 again. */
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -96,6 +97,9 @@ static void requests(const setpoint_t *sp, const state_t *s)
 {
     const bool enabled = tf_enable != 0u;
 
+    if (blind && !tf_frame_nothing(sp))
+        return; /* whatever enable says: the PID has no estimate either, and must not start motors that are off */
+    cut = false;
     if (enabled && !was_enabled) {
         refusal = tf_frame_commanded(sp) ? begin(s) : TF_REASON_STALE_SETPOINT;
         if (refusal == TF_REASON_NONE)

@@ -39,6 +39,11 @@ bool tf_frame_commanded(const setpoint_t *sp)
     return sp->mode.x != modeDisable && sp->mode.y != modeDisable && sp->mode.z != modeDisable;
 }
 
+bool tf_frame_nothing(const setpoint_t *sp)
+{
+    return sp->mode.x == modeDisable && sp->mode.y == modeDisable && sp->mode.z == modeDisable && sp->thrust == 0.0f;
+}
+
 void tf_frame_anchor(tf_frame_t *frame, const state_t *s)
 {
     frame->origin[0] = s->position.x;

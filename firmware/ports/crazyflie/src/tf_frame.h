@@ -28,6 +28,9 @@ void tf_frame_follow(tf_frame_t *frame, const setpoint_t *sp, float dt_s);
 /* A live commander, with a position or a velocity in all axes, is what allows the policy to fly. */
 bool tf_frame_commanded(const setpoint_t *sp);
 
+/* A commander that asks for nothing: motors off. */
+bool tf_frame_nothing(const setpoint_t *sp);
+
 /* Commanded velocities move on from here. */
 void tf_frame_anchor(tf_frame_t *frame, const state_t *s);
 
