@@ -91,6 +91,7 @@ def check(elf: Path, policy: Policy) -> dict[str, Any]:
     hover_error_m = _hover(craft, home, judge)
     _headings(craft, home, judge)
     figure_eight_rmse_m = _figure_eight(craft, home, judge)
+    _landing(craft, home, judge)
     _bad_estimates(craft, home, judge)
     _link_loss(craft, home, judge)
     return {
@@ -174,6 +175,23 @@ def _figure_eight(craft: Crazyflie, home: Array, judge: Judge) -> float:
     rmse = float(np.sqrt(((position - reference) ** 2).sum(1).mean()))
     judge("a figure-eight is flown within 0.3 m", took and run.craft.flying and rmse < 0.3)
     return rmse
+
+
+def _landing(craft: Crazyflie, home: Array, judge: Judge) -> None:
+    """The commander lands while the policy is at a target of its own: what it asks for counts."""
+    run = start(craft, home)
+    craft.image.set("tf_target", "3f", *(home + np.array([0.1, 0.0, 0.0])))
+    _took_over(run, TARGET)
+    run.fly(1.0)
+    heights = home[2] * (1 - np.arange(1, 301) / 300)
+    for height in heights:
+        craft.command(np.array([*home[:2], height]))
+        position, _ = run.fly(0.01)
+    down = bool(position[-1, 2] < 0.15) and float(np.linalg.norm(position[-1, :2] - home[:2])) < 0.1
+    judge("a landing ends a flight to the own target: the PID flies it", not craft.flying and down)
+    judge(
+        "a landing ends a flight to the own target: the reason is named", craft.refusal == "commander_changed"
+    )
 
 
 def _bad_estimates(craft: Crazyflie, home: Array, judge: Judge) -> None:

@@ -274,6 +274,55 @@ def test_the_mode_is_that_of_the_enable_whatever_is_set_in_flight(aircraft, mode
     assert np.allclose(aircraft.reference[0], [1, 2, 3])
 
 
+OTHERWISE = {
+    "a landing": {"position": (0, 0, 0.98)},
+    "a place": {"position": (0.02, 0, 1)},
+    "a heading": {"position": (0, 0, 1), "attitude": (0, 0, -5)},
+}
+
+
+@pytest.mark.parametrize("mode", [TARGET, FIGURE_EIGHT])
+@pytest.mark.parametrize("asked", OTHERWISE.values(), ids=OTHERWISE)
+@pytest.mark.parametrize("ms", [20, 1000])  # warming up, flying
+def test_a_commander_that_asks_for_something_else_has_the_aircraft_back(aircraft, mode, asked, ms):
+    aircraft.run(600)
+    aircraft.parameters(enable=1, mode=mode)
+    assert aircraft.run(ms) == (ms > 500)
+    aircraft.command((ABSOLUTE,) * 4, **asked)
+    assert not aircraft.run(2)
+    assert (aircraft.core, aircraft.refusal) == ("disarmed", "commander_changed")
+    aircraft.hold(0, 0, 1)
+    assert not aircraft.run(1000)  # not before enable has gone through 0
+    aircraft.parameters(enable=0)
+    aircraft.take_over(mode)
+
+
+@pytest.mark.parametrize(
+    "stick", [{"velocity": (0.1, 0, 0)}, {"rate": (0, 0, 20)}, {"position": (0, 0, 0.9)}], ids=str
+)
+def test_a_stick_that_is_moved_has_the_aircraft_back(aircraft, stick):
+    aircraft.command(HOVER, position=(0, 0, 1))
+    aircraft.take_over(TARGET)
+    aircraft.command(HOVER, **{"position": (0, 0, 1)} | stick)
+    assert not aircraft.run(2) and aircraft.refusal == "commander_changed"
+
+
+def test_a_commander_that_changes_from_a_velocity_to_a_place_has_the_aircraft_back(aircraft):
+    aircraft.command(HOVER, position=(0, 0, 1))
+    aircraft.take_over(TARGET)
+    aircraft.hold(0, 0, 1)
+    assert not aircraft.run(2) and aircraft.refusal == "commander_changed"
+
+
+@pytest.mark.parametrize("same", [(0.005, -0.005, 1.005), (math.nan, 0, 1)])
+def test_noise_and_what_is_no_number_do_not_end_a_flight_to_the_own_target(aircraft, same):
+    aircraft.setpoint.attitude.z = 179.8
+    aircraft.take_over(TARGET)
+    aircraft.hold(*same)
+    aircraft.setpoint.attitude.z = -179.8
+    assert aircraft.run(1000)
+
+
 @pytest.mark.parametrize("target", [(math.nan, 0, 1), (0, 200, 1)])
 def test_a_target_that_makes_no_sense_is_refused_by_name(aircraft, target):
     aircraft.run(600)

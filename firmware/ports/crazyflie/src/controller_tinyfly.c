@@ -3,10 +3,11 @@
  * The stock PID flies until tinyfly.enable goes from 0 to 1 and the core has armed and warmed up; then the policy
  * flies, through the stock supervisor, power distribution and battery compensation. The PID has the aircraft back
  * at once when enable goes to 0, when the commander no longer says where to be or how to move (link loss, emergency
- * stop, landed), and on every failure the core finds. Only while the estimate itself is not a number, which the PID cannot
- * fly on either, and until it has been one again for 100 ms does the core's descent go out; motors that it has stopped stay
- * off, whatever enable says, until the commander has asked for nothing: lying on the ground, the PID would start them for the
- * set-point of before. After any of these, enable must go through 0 again. */
+ * stop, landed), when it asks for something else while a target or figure of our own is flown, and on every failure the core
+ * finds. Only while the estimate itself is not a number, which the PID cannot fly on either, and until it has been one again
+ * for 100 ms does the core's descent go out; motors that it has stopped stay off, whatever enable says, until the commander
+ * has asked for nothing: on the ground the PID would start them for the set-point of before. After any of these, enable must
+ * go through 0 again. */
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -42,7 +43,8 @@ static float tf_eight[4] = {1.0f, 1.0f, 5.5f, 3.0f}; /* length m, width m, perio
 static tf_controller_t tf;
 static float motors[TF_MOTORS];
 static tf_frame_t frame;
-static uint8_t mode; /* tf_mode when enabled */
+static uint8_t mode;     /* tf_mode when enabled */
+static setpoint_t asked; /* by the commander then */
 static bool was_enabled, was_flying;
 static bool flew;  /* the policy, since it was enabled */
 static bool blind; /* the core has no estimate to fly on */
@@ -55,13 +57,14 @@ static uint32_t policy_hash = TF_POLICY_CRC32;
 static uint8_t kernel = TF_POLICY_KERNEL;
 
 /* Once, when enabled: where the nose points, and the modes that need no stream. */
-static uint8_t begin(const state_t *s)
+static uint8_t begin(const setpoint_t *sp, const state_t *s)
 {
     const float here[3] = {s->position.x, s->position.y, s->position.z};
     float to[TF_SETPOINT_VALUES] = {0};
     float figure[TF_SETPOINT_VALUES] = {[3] = 0.5f * tf_eight[0], tf_eight[1], tf_eight[2], tf_eight[3]};
 
     mode = tf_mode;
+    asked = *sp;
     tf_frame_turn(&frame, s->attitude.yaw);
     tf_frame_point(&frame, tf_target, to);
     tf_frame_point(&frame, here, figure);
@@ -87,6 +90,15 @@ static void follow(const setpoint_t *sp, const state_t *s)
     (void)tf_controller_setpoint(&tf, TF_SETPOINT_REFERENCE, 0, values);
 }
 
+/* A landing, a go-to, a stick that was moved: the target and the figure of our own are no longer wanted. */
+static bool asks_otherwise(const setpoint_t *sp)
+{
+    const uint8_t state = tf.supervisor.state;
+
+    return mode != MODE_COMMANDER && (state == TF_STATE_ARMED || state == TF_STATE_FLYING) &&
+           tf_frame_changed(&asked, sp);
+}
+
 static void give_back(uint8_t why)
 {
     (void)tf_controller_disarm(&tf);
@@ -101,13 +113,15 @@ static void requests(const setpoint_t *sp, const state_t *s)
         return; /* whatever enable says: the PID has no estimate either, and must not start motors that are off */
     cut = false;
     if (enabled && !was_enabled) {
-        refusal = tf_frame_commanded(sp) ? begin(s) : TF_REASON_STALE_SETPOINT;
+        refusal = tf_frame_commanded(sp) ? begin(sp, s) : TF_REASON_STALE_SETPOINT;
         if (refusal == TF_REASON_NONE)
             refusal = tf_controller_arm(&tf);
     } else if (!enabled && was_enabled) {
         give_back(TF_REASON_NONE);
     } else if (tf_controller_motors_on(&tf) && !tf_frame_commanded(sp)) {
         give_back(TF_REASON_STALE_SETPOINT);
+    } else if (asks_otherwise(sp)) {
+        give_back(TF_REASON_COMMANDER_CHANGED);
     }
     was_enabled = enabled;
 }

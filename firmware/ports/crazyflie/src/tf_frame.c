@@ -4,6 +4,8 @@
 
 #define RAD_PER_DEG 0.0174532925f
 #define YAW_MAX_DEG 3600.0f /* a heading beyond this is no heading */
+#define SAME 0.01f          /* m, m/s: a commander that differs by less asks for the same */
+#define SAME_DEG 1.0f       /* also a second */
 
 void tf_frame_turn(tf_frame_t *frame, float heading_deg)
 {
@@ -42,6 +44,38 @@ bool tf_frame_commanded(const setpoint_t *sp)
 bool tf_frame_nothing(const setpoint_t *sp)
 {
     return sp->mode.x == modeDisable && sp->mode.y == modeDisable && sp->mode.z == modeDisable && sp->thrust == 0.0f;
+}
+
+/* A number that has become another one; what is no number says nothing. */
+static bool moved(float from, float to, float by)
+{
+    return tf_finite(to) && !tf_within(to - from, by);
+}
+
+static bool turned(const setpoint_t *from, const setpoint_t *to)
+{
+    if (to->mode.yaw == modeVelocity)
+        return moved(from->attitudeRate.yaw, to->attitudeRate.yaw, SAME_DEG);
+    return to->mode.yaw == modeAbs &&
+           !tf_within(wrapped(tf_clip(to->attitude.yaw - from->attitude.yaw, YAW_MAX_DEG)), SAME_DEG);
+}
+
+bool tf_frame_changed(const setpoint_t *from, const setpoint_t *to)
+{
+    const stab_mode_t was[4] = {from->mode.x, from->mode.y, from->mode.z, from->mode.yaw};
+    const stab_mode_t is[4] = {to->mode.x, to->mode.y, to->mode.z, to->mode.yaw};
+    const float places[3][2] = {{from->position.x, to->position.x}, {from->position.y, to->position.y},
+                                {from->position.z, to->position.z}};
+    const float velocities[3][2] = {{from->velocity.x, to->velocity.x}, {from->velocity.y, to->velocity.y},
+                                    {from->velocity.z, to->velocity.z}};
+    bool changed = was[3] != is[3] || turned(from, to);
+
+    for (uint32_t i = 0; i < 3u; i++) {
+        const float *what = is[i] == modeVelocity ? velocities[i] : places[i];
+
+        changed |= was[i] != is[i] || moved(what[0], what[1], SAME);
+    }
+    return changed;
 }
 
 void tf_frame_anchor(tf_frame_t *frame, const state_t *s)

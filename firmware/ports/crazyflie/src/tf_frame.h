@@ -31,6 +31,9 @@ bool tf_frame_commanded(const setpoint_t *sp);
 /* A commander that asks for nothing: motors off. */
 bool tf_frame_nothing(const setpoint_t *sp);
 
+/* A commander that asks for something else than it did, by more than the noise of a joystick at rest. */
+bool tf_frame_changed(const setpoint_t *from, const setpoint_t *to);
+
 /* Commanded velocities move on from here. */
 void tf_frame_anchor(tf_frame_t *frame, const state_t *s);
 
