@@ -28,7 +28,7 @@ STAGE = ROOT / ".pio" / "crazyflie"
 GOLDEN = 2  # vectors for the self-test, of which each takes 650 bytes of flash
 TIMEOUT_S = 900.0
 BUDGET_BYTES = 64 << 10
-CODE_BYTES = 11 << 10  # of the app without its network's constants and golden vectors, rounded up
+CODE_BYTES = 14 << 10  # of the app without its network's constants and golden vectors, rounded up
 
 
 def kernel_that_fits(policy: Policy) -> str:

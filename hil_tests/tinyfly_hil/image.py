@@ -91,6 +91,7 @@ def check(elf: Path, policy: Policy) -> dict[str, Any]:
     hover_error_m = _hover(craft, home, judge)
     _headings(craft, home, judge)
     figure_eight_rmse_m = _figure_eight(craft, home, judge)
+    _far_away(craft, home, judge)
     _landing(craft, home, judge)
     _bad_estimates(craft, home, judge)
     _link_loss(craft, home, judge)
@@ -175,6 +176,22 @@ def _figure_eight(craft: Crazyflie, home: Array, judge: Judge) -> float:
     rmse = float(np.sqrt(((position - reference) ** 2).sum(1).mean()))
     judge("a figure-eight is flown within 0.3 m", took and run.craft.flying and rmse < 0.3)
     return rmse
+
+
+def _far_away(craft: Crazyflie, home: Array, judge: Judge) -> None:
+    """A place 2 m away is flown to at tinyfly.speed, 1 m/s, and not as fast as the policy can, 3 m/s."""
+    there = home + np.array([2.0, 0.0, 0.0])
+    names = {COMMANDER: "a commanded place that jumps", TARGET: "the own target"}
+    for mode, what in names.items():
+        run = start(craft, home)
+        craft.image.set("tf_target", "3f", *there)
+        _took_over(run, mode)
+        if mode == COMMANDER:
+            craft.command(there)
+        position, _ = run.fly(4.2)
+        fastest = float(np.linalg.norm(np.diff(position, axis=0), axis=1).max()) * RATE_HZ
+        arrived = craft.flying and float(np.linalg.norm(position[-1] - there)) < 0.1
+        judge(f"{what} is flown to at 1 m/s", arrived and fastest < 1.4)
 
 
 def _landing(craft: Crazyflie, home: Array, judge: Judge) -> None:

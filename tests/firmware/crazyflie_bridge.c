@@ -26,13 +26,24 @@ uint32_t bridge_pid_tick(void) { return pid_tick; }
 uint32_t bridge_pid_resets(void) { return resets; }
 uint8_t bridge_refusal(void) { return refusal; }
 uint8_t bridge_state(void) { return tf.supervisor.state; }
-const float *bridge_reference(void) { return tf.setpoint.values; }
 const float *bridge_app_input(void) { return tf.pilot.observation.input; }
 
-void bridge_parameters(uint8_t enable, uint8_t fly_mode, const float target[3])
+/* What is flown now. */
+const float *bridge_reference(void)
+{
+    static const float here[3];
+    static tf_reference_t now;
+    tf_setpoint_t copy = tf.setpoint;
+
+    tf_setpoint_step(&copy, 0, here, &now);
+    return now.position; /* velocity and acceleration follow */
+}
+
+void bridge_parameters(uint8_t enable, uint8_t fly_mode, const float target[3], float speed)
 {
     tf_enable = enable;
     tf_mode = fly_mode;
+    tf_speed = speed;
     for (uint32_t i = 0; i < 3u; i++)
         tf_target[i] = target[i];
 }

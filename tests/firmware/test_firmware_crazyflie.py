@@ -9,6 +9,7 @@ import os
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,8 +76,10 @@ class Aircraft:
         self.face(0.0)
         self.hold(0, 0, 1)
 
-    def parameters(self, enable: int, mode: int = COMMANDER, target: tuple[float, ...] = (0, 0, 1)) -> None:
-        self.c.bridge_parameters(enable, mode, (ctypes.c_float * 3)(*target))
+    def parameters(
+        self, enable: int, mode: int = COMMANDER, target: tuple[float, ...] = (0, 0, 1), speed: float = 1.0
+    ) -> None:
+        self.c.bridge_parameters(enable, mode, (ctypes.c_float * 3)(*target), ctypes.c_float(speed))
 
     def face(self, yaw_deg: float) -> None:
         half = math.radians(yaw_deg) / 2
@@ -101,7 +104,7 @@ class Aircraft:
             assert all(0 <= force <= 1.25 for force in self.control.forces)
         return bool(self.control.mode == FORCE)
 
-    def take_over(self, mode: int = COMMANDER, **parameters: tuple[float, ...]) -> Aircraft:
+    def take_over(self, mode: int = COMMANDER, **parameters: Any) -> Aircraft:
         assert not self.run(600)
         self.parameters(enable=1, mode=mode, **parameters)
         assert self.run(520), self.refusal
@@ -112,7 +115,7 @@ class Aircraft:
 
     @property
     def reference(self) -> np.ndarray:
-        """Position, velocity, acceleration that the core was given."""
+        """Position, velocity, acceleration that the core flies to."""
         return np.array(self.c.bridge_reference()[:9]).reshape(3, 3)
 
 
@@ -185,6 +188,7 @@ def test_handed_back_the_stock_controller_starts_afresh_with_all_its_loops(aircr
 
 def test_a_position_is_seen_from_the_nose(aircraft):
     aircraft.face(90)
+    aircraft.state.position = Vector(1, 2, 3)
     aircraft.command((ABSOLUTE,) * 4, position=(1, 2, 3), acceleration=(1, 0, 0), attitude=(0, 0, 90))
     aircraft.take_over()
     assert np.allclose(aircraft.reference, [[2, -1, 3], [0, 0, 0], [0, -1, 0]], atol=1e-5)
@@ -214,8 +218,146 @@ def test_a_velocity_moves_the_reference_on_a_leash_and_is_clipped(aircraft):
     assert np.allclose(aircraft.reference[0], [0.5, -0.5, 0.0], atol=0.01)
 
 
+def history(aircraft, ms):
+    """References (steps, 3, 3) of the next ms."""
+    steps = []
+    for _ in range(ms // 2):
+        assert aircraft.run(2)
+        steps.append(aircraft.reference)
+    return np.array(steps)
+
+
+def settled(aircraft, mode=COMMANDER, **parameters):
+    """Flying where it is told to be."""
+    aircraft.state.position.z = 1
+    return aircraft.take_over(mode, **parameters)
+
+
+def is_smooth(steps, push):
+    """Each step is what the velocity says, each velocity what the acceleration says, and that is bounded."""
+    position, velocity, acceleration = steps.transpose(1, 0, 2)
+    wrong_m = np.abs(np.diff(position, axis=0) - velocity[1:] * 0.002).max(1)
+    wrong_m_s = np.abs(np.diff(velocity, axis=0) - acceleration[1:] * 0.002).max(1)
+    # but for the last 3 mm, in one
+    assert (wrong_m > 2e-5).sum() <= 1 and wrong_m.max() < 0.0031
+    assert (wrong_m_s > 4e-4).sum() <= 1 and wrong_m_s.max() < 0.02
+    assert np.linalg.norm(acceleration, axis=1).max() < push
+    return True
+
+
+@pytest.mark.parametrize("speed", [0.5, 1.0, 3.0])
+@pytest.mark.parametrize("there", [(3, 2, 1), (0.2, 0, 1), (0, 0, 4)])
+def test_a_place_that_jumps_is_moved_to_at_the_speed_that_is_set(aircraft, there, speed):
+    settled(aircraft, speed=speed)
+    far = float(np.linalg.norm(np.subtract(there, (0, 0, 1))))
+    aircraft.hold(*there)
+    steps = history(aircraft, round(1000 * (2.5 + far / speed)))
+    assert is_smooth(steps, push=2.01)
+    fastest = np.linalg.norm(steps[:, 1], axis=1).max()
+    assert fastest < speed + 0.001 and (far < 3 * speed**2 or fastest > 0.99 * speed)
+    line = np.outer(
+        (steps[:, 0] - (0, 0, 1)) @ (np.subtract(there, (0, 0, 1)) / far**2), np.subtract(there, (0, 0, 1))
+    )
+    assert np.abs(steps[:, 0] - (0, 0, 1) - line).max() < 0.01  # straight, and not beyond
+    assert np.linalg.norm(line, axis=1).max() < far + 0.001
+    assert np.allclose(steps[-1], [there, (0, 0, 0), (0, 0, 0)])
+
+
+@pytest.mark.parametrize("speed", [0.5, 2.0])
+def test_enabled_far_from_the_own_target_it_flies_there_at_the_speed_that_is_set(aircraft, speed):
+    settled(aircraft, TARGET, target=(3, 0, 0.5), speed=speed)
+    steps = history(aircraft, round(6500 / speed))
+    assert is_smooth(steps, push=5.01)
+    assert np.linalg.norm(steps[:, 1], axis=1).max() == pytest.approx(speed, rel=0.01)
+    assert np.allclose(steps[-1], [(3, 0, 0.5), (0, 0, 0), (0, 0, 0)], atol=1e-5)
+
+
+def test_enabled_far_from_the_commanded_place_it_flies_there_from_where_and_as_fast_as_it_is(aircraft):
+    aircraft.state.velocity.x = 0.5
+    aircraft.hold(2, 0, 0)
+    aircraft.take_over()
+    assert np.allclose(aircraft.reference[:2], [[0, 0, 0], [0.5, 0, 0]], atol=0.05)
+    assert is_smooth(history(aircraft, 4000), push=2.01)
+    assert np.allclose(aircraft.reference[0], [2, 0, 0])
+
+
+@pytest.mark.parametrize("every_ms", [2, 10])
+def test_a_trajectory_with_its_velocity_is_followed_as_it_comes(aircraft, every_ms):
+    settled(aircraft)
+    for ms in range(0, 3000, 2):
+        if ms % every_ms == 0:
+            turn = 2 * math.pi * ms / 3000
+            place = (1 - math.cos(turn), math.sin(turn) ** 2, 1)
+            velocity = np.array([math.sin(turn), math.sin(2 * turn), 0]) * (2 * math.pi / 3)
+            push = np.array([math.cos(turn), 2 * math.cos(2 * turn), 0]) * (2 * math.pi / 3) ** 2
+            aircraft.command((ABSOLUTE,) * 4, position=place, velocity=velocity, acceleration=push)
+        assert aircraft.run(2)
+        assert np.allclose(aircraft.reference, [place, velocity, push], atol=1e-6)
+
+
+@pytest.mark.parametrize("fast", [1.4, 3.0])
+def test_small_steps_are_followed_as_they_come_but_no_faster_than_the_speed_that_is_set(aircraft, fast):
+    settled(aircraft)
+    x = 0.0
+    for _ in range(100):  # 0.8 m/s
+        x += 0.04
+        aircraft.hold(x, 0, 1)
+        aircraft.run(50)
+        assert aircraft.reference[0, 0] == pytest.approx(x)
+    begin = x
+    for _ in range(1000):
+        x += fast * 0.002
+        aircraft.hold(x, 0, 1)
+        aircraft.run(2)
+    assert 1.5 < aircraft.reference[0, 0] - begin < 2.2
+    assert aircraft.reference[1, 0] == pytest.approx(1, abs=0.05)
+
+
+def test_a_moving_trajectory_is_caught_up_with(aircraft):
+    settled(aircraft)
+    for ms in range(0, 6000, 10):
+        aircraft.command((ABSOLUTE,) * 4, position=(2 + 0.5 * ms / 1000, 0, 1), velocity=(0.5, 0, 0))
+        aircraft.run(10)
+    assert np.allclose(aircraft.reference[:2], [[2 + 0.5 * 5.99, 0, 1], [0.5, 0, 0]], atol=1e-5)
+
+
+@pytest.mark.parametrize("x", [-2, 0.36, 2])  # the second: too near to stop
+def test_a_place_after_a_velocity_goes_on_from_it(aircraft, x):
+    settled(aircraft)
+    aircraft.command(MOVE, velocity=(1.0, 0, 0))
+    aircraft.run(300)
+    before = aircraft.reference
+    aircraft.hold(x, 0, 1)
+    steps = np.array([before, *history(aircraft, 6000)])
+    assert is_smooth(steps, push=2.01)
+    assert np.allclose(steps[-1, 0], [x, 0, 1])
+
+
+def test_a_place_that_was_no_number_for_a_moment_is_moved_to_as_before(aircraft):
+    settled(aircraft)
+    aircraft.hold(2, 0, 1)
+    aircraft.run(1000)
+    aircraft.hold(math.nan, 0, 1)
+    before = aircraft.reference[0, 0]
+    aircraft.run(20)
+    aircraft.hold(2, 0, 1)
+    assert is_smooth(history(aircraft, 3000), push=2.01)
+    assert 0.5 < before < 1 and np.allclose(aircraft.reference[0], [2, 0, 1])
+
+
+@pytest.mark.parametrize("mode", [COMMANDER, TARGET])
+@pytest.mark.parametrize("speed", [math.nan, 0.0, -1.0, math.inf])
+def test_a_speed_that_makes_no_sense_is_refused_by_name(aircraft, mode, speed):
+    aircraft.run(600)
+    aircraft.parameters(enable=1, mode=mode, speed=speed)
+    assert not aircraft.run(600)
+    assert aircraft.refusal == "bad_setpoint"
+
+
 def test_a_hover_command_is_the_bodys(aircraft):
     aircraft.face(90)
+    aircraft.hold(0, 0, 0.7)
+    aircraft.state.position.z = 0.7
     aircraft.setpoint.attitude.z = 90
     aircraft.take_over()
     aircraft.command(HOVER, velocity=(0.5, 0, 0), position=(0, 0, 0.7))
@@ -245,7 +387,8 @@ def test_the_last_flights_target_is_not_flown_to_when_the_commander_has_none(air
     aircraft.parameters(enable=1)
     assert not aircraft.run(2000)
     aircraft.hold(4, 0, 1)
-    assert aircraft.run(20) and np.allclose(aircraft.reference[0], [4, 0, 1])
+    assert aircraft.run(20) and np.allclose(aircraft.reference[0], 0, atol=0.01)  # from where it is
+    assert aircraft.run(6000) and np.allclose(aircraft.reference[0], [4, 0, 1])
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, 1e30, 101.0])
@@ -262,7 +405,7 @@ def test_a_heading_that_is_no_number_changes_nothing(aircraft, bad):
     aircraft.take_over()
     aircraft.hold(1, 0, 1)
     aircraft.setpoint.attitude.z = bad
-    assert aircraft.run(500)
+    assert aircraft.run(3000)
     assert np.allclose(aircraft.reference[0], [1, 0, 1])
 
 
@@ -270,7 +413,7 @@ def test_a_heading_that_is_no_number_changes_nothing(aircraft, bad):
 def test_the_mode_is_that_of_the_enable_whatever_is_set_in_flight(aircraft, mode):
     aircraft.take_over(TARGET, target=(1, 2, 3))
     aircraft.parameters(enable=1, mode=COMMANDER if mode == TARGET else FIGURE_EIGHT, target=(9, 9, 9))
-    assert aircraft.run(500)
+    assert aircraft.run(8000)
     assert np.allclose(aircraft.reference[0], [1, 2, 3])
 
 
@@ -307,10 +450,11 @@ def test_a_stick_that_is_moved_has_the_aircraft_back(aircraft, stick):
     assert not aircraft.run(2) and aircraft.refusal == "commander_changed"
 
 
-def test_a_commander_that_changes_from_a_velocity_to_a_place_has_the_aircraft_back(aircraft):
+@pytest.mark.parametrize("modes", [(ABSOLUTE, ABSOLUTE, ABSOLUTE, RATE), (RATE, RATE, ABSOLUTE, ABSOLUTE)])
+def test_a_commander_that_changes_from_a_velocity_to_a_place_has_the_aircraft_back(aircraft, modes):
     aircraft.command(HOVER, position=(0, 0, 1))
     aircraft.take_over(TARGET)
-    aircraft.hold(0, 0, 1)
+    aircraft.command(modes, position=(0, 0, 1))
     assert not aircraft.run(2) and aircraft.refusal == "commander_changed"
 
 
@@ -431,6 +575,15 @@ def test_long_after_a_failure_one_bad_estimate_does_not_keep_the_motors_off(airc
     assert aircraft.run(2)
     aircraft.state.position.x = 0
     assert not aircraft.run(2)
+
+
+def test_without_an_estimate_before_the_policy_has_flown_the_stock_controller_goes_on(aircraft):
+    aircraft.run(600)
+    aircraft.parameters(enable=1)
+    aircraft.run(100)
+    aircraft.state.position.x = math.nan
+    assert not any(aircraft.run(1) for _ in range(1000))
+    assert (aircraft.core, aircraft.refusal) == ("failsafe", "non_finite_state")
 
 
 def test_an_estimate_that_comes_back_in_time_gives_the_aircraft_to_the_stock_controller(aircraft):

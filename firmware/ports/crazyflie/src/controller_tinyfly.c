@@ -27,6 +27,7 @@
 #include "tf_airframe.h"
 #include "tf_controller.h"
 #include "tf_frame.h"
+#include "tf_math.h"
 
 #define STEP_TICKS 2u      /* of the 1 kHz stabilizer: the policy runs at 500 Hz */
 #define TICK_US 1000u
@@ -38,6 +39,7 @@ enum { MODE_COMMANDER, MODE_TARGET, MODE_FIGURE_EIGHT };
 static uint8_t tf_enable;
 static uint8_t tf_mode = MODE_COMMANDER;
 static float tf_target[3] = {0.0f, 0.0f, 0.5f};     /* m, world */
+static float tf_speed = 1.0f;                        /* m/s, to a target and after a place that jumps */
 static float tf_eight[4] = {1.0f, 1.0f, 5.5f, 3.0f}; /* length m, width m, period s, ramp s */
 
 static tf_controller_t tf;
@@ -60,17 +62,20 @@ static uint8_t kernel = TF_POLICY_KERNEL;
 static uint8_t begin(const setpoint_t *sp, const state_t *s)
 {
     const float here[3] = {s->position.x, s->position.y, s->position.z};
-    float to[TF_SETPOINT_VALUES] = {0};
+    float to[TF_SETPOINT_VALUES] = {tf_speed, 1.0f}; /* one waypoint */
     float figure[TF_SETPOINT_VALUES] = {[3] = 0.5f * tf_eight[0], tf_eight[1], tf_eight[2], tf_eight[3]};
 
     mode = tf_mode;
     asked = *sp;
     tf_frame_turn(&frame, s->attitude.yaw);
-    tf_frame_point(&frame, tf_target, to);
+    tf_frame_point(&frame, tf_target, to + 2);
     tf_frame_point(&frame, here, figure);
+    if (!(tf_speed >= TF_WAYPOINT_SPEED_MIN_M_S && tf_within(tf_speed, TF_SETPOINT_MAX)))
+        return TF_REASON_BAD_SETPOINT;
+    frame.speed = tf_speed;
     switch (mode) {
     case MODE_COMMANDER: return TF_REASON_NONE;
-    case MODE_TARGET: return tf_controller_setpoint(&tf, TF_SETPOINT_POSITION, 0, to);
+    case MODE_TARGET: return tf_controller_setpoint(&tf, TF_SETPOINT_WAYPOINTS, 0, to);
     case MODE_FIGURE_EIGHT: return tf_controller_setpoint(&tf, TF_SETPOINT_FIGURE_EIGHT, 0, figure);
     default: return TF_REASON_BAD_SETPOINT;
     }
@@ -231,6 +236,8 @@ PARAM_ADD(PARAM_UINT8, mode, &tf_mode)
 PARAM_ADD(PARAM_FLOAT, x, &tf_target[0])
 PARAM_ADD(PARAM_FLOAT, y, &tf_target[1])
 PARAM_ADD(PARAM_FLOAT, z, &tf_target[2])
+/** Speed towards the target, and after a commanded position that jumps [m/s]; read when enabled */
+PARAM_ADD(PARAM_FLOAT, speed, &tf_speed)
 /** Figure-eight: length [m], width [m], period [s], ramp to speed [s] */
 PARAM_ADD(PARAM_FLOAT, length, &tf_eight[0])
 PARAM_ADD(PARAM_FLOAT, width, &tf_eight[1])

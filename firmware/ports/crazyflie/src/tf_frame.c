@@ -1,11 +1,16 @@
 #include "tf_frame.h"
 
+#include "tf_guard.h"
 #include "tf_math.h"
 
 #define RAD_PER_DEG 0.0174532925f
 #define YAW_MAX_DEG 3600.0f /* a heading beyond this is no heading */
 #define SAME 0.01f          /* m, m/s: a commander that differs by less asks for the same */
 #define SAME_DEG 1.0f       /* also a second */
+#define NEAR_1_S 3.0f       /* speed by distance, near the place */
+#define PUSH_1_S 12.0f      /* acceleration by speed that is wrong: critically damped */
+#define CAUGHT_UP_M 0.003f
+#define CAUGHT_UP_M_S 0.05f
 
 void tf_frame_turn(tf_frame_t *frame, float heading_deg)
 {
@@ -83,6 +88,11 @@ void tf_frame_anchor(tf_frame_t *frame, const state_t *s)
     frame->origin[0] = s->position.x;
     frame->origin[1] = s->position.y;
     frame->origin[2] = s->position.z;
+    frame->velocity[0] = s->velocity.x;
+    frame->velocity[1] = s->velocity.y;
+    frame->velocity[2] = s->velocity.z;
+    frame->owed[0] = frame->owed[1] = frame->owed[2] = 0.0f;
+    frame->behind = false;
 }
 
 void tf_frame_point(const tf_frame_t *frame, const float world[3], float out[3])
@@ -92,10 +102,100 @@ void tf_frame_point(const tf_frame_t *frame, const float world[3], float out[3])
     out[2] = world[2];
 }
 
+static float length(const float v[3])
+{
+    return tf_sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]);
+}
+
+/* No longer than limit. */
+static void shorten(float v[3], float limit)
+{
+    const float n = length(v);
+
+    for (uint32_t i = 0; i < 3u && n > limit; i++)
+        v[i] *= limit / n;
+}
+
+/* Beyond what its velocity says, a place may move at frame->speed, or by TF_JUMP_M at once: a stream comes in steps. Once it
+ * owes more, the gap is all that it owes. */
+static bool jumped(tf_frame_t *frame, float gap[3], float dt_s)
+{
+    float *owed = frame->owed;
+
+    for (uint32_t i = 0; i < 3u; i++)
+        owed[i] += gap[i];
+    const float n = length(owed);
+    const bool far = n > TF_JUMP_M;
+    const float left = !far && n > frame->speed * dt_s ? 1.0f - frame->speed * dt_s / n : 0.0f;
+
+    for (uint32_t i = 0; i < 3u; i++) {
+        gap[i] = far ? owed[i] : gap[i];
+        owed[i] *= left;
+    }
+    return far;
+}
+
+/* The speed from which it can still stop within this distance, with something in hand. */
+static float pace(float distance, float speed)
+{
+    const float brake = 0.75f * TF_CATCH_UP_M_S2;
+    const float near = brake / (NEAR_1_S * NEAR_1_S);
+    const float stops = distance < near ? NEAR_1_S * distance : tf_sqrt(2.0f * brake * (distance - 0.5f * near));
+
+    return tf_clip(stops, speed);
+}
+
+/* The reference on its way to a place that has jumped, gap m on. Seen from what is commanded it speeds up, moves, stops. */
+static void catch_up(tf_frame_t *frame, const float gap[3], const bool place[3], float dt_s, float position[3],
+                     float velocity[3], float acceleration[3])
+{
+    const float distance = length(gap);
+    const float closing = distance > 0.0f ? pace(distance, frame->speed) / distance : 0.0f;
+    float extra[3] = {0}, push[3] = {0};
+
+    for (uint32_t i = 0; i < 3u; i++) {
+        if (!place[i])
+            continue;
+        extra[i] = tf_clip(frame->velocity[i] + acceleration[i] * dt_s - velocity[i], TF_VELOCITY_MAX_M_S);
+        push[i] = PUSH_1_S * (closing * gap[i] - extra[i]);
+    }
+    shorten(push, TF_CATCH_UP_M_S2);
+    for (uint32_t i = 0; i < 3u; i++) {
+        if (!place[i])
+            continue;
+        velocity[i] += extra[i] + push[i] * dt_s;
+        acceleration[i] += push[i];
+        position[i] = frame->origin[i] + velocity[i] * dt_s;
+    }
+    frame->behind = distance > CAUGHT_UP_M || length(extra) > CAUGHT_UP_M_S;
+}
+
+static void places(tf_frame_t *frame, const bool place[3], float dt_s, float position[3], float velocity[3],
+                   float acceleration[3])
+{
+    float gap[3] = {0};
+
+    for (uint32_t i = 0; i < 3u; i++) {
+        if (!place[i])
+            continue;
+        if (!tf_within(position[i], TF_SETPOINT_MAX) || !tf_within(velocity[i], TF_SETPOINT_MAX) ||
+            !tf_within(acceleration[i], TF_SETPOINT_MAX))
+            return; /* it goes on, to be refused */
+        gap[i] = tf_clip(position[i] - frame->origin[i] - velocity[i] * dt_s, 2.0f * TF_SETPOINT_MAX);
+    }
+    if (frame->behind || jumped(frame, gap, dt_s))
+        catch_up(frame, gap, place, dt_s, position, velocity, acceleration);
+    for (uint32_t i = 0; i < 3u; i++) {
+        if (place[i])
+            frame->origin[i] = position[i];
+        frame->velocity[i] = velocity[i];
+    }
+}
+
 void tf_frame_reference(tf_frame_t *frame, const setpoint_t *sp, const state_t *s, float dt_s,
                         float values[TF_SETPOINT_VALUES])
 {
-    const stab_mode_t mode[3] = {sp->mode.x, sp->mode.y, sp->mode.z};
+    const bool place[3] = {sp->mode.x != modeVelocity, sp->mode.y != modeVelocity, sp->mode.z != modeVelocity};
     const float here[3] = {s->position.x, s->position.y, s->position.z};
     float position[3] = {sp->position.x, sp->position.y, sp->position.z};
     float velocity[3] = {sp->velocity.x, sp->velocity.y, sp->velocity.z};
@@ -106,16 +206,15 @@ void tf_frame_reference(tf_frame_t *frame, const setpoint_t *sp, const state_t *
         velocity[1] = frame->sine * sp->velocity.x + frame->cosine * sp->velocity.y;
     }
     for (uint32_t i = 0; i < 3u; i++) {
-        if (mode[i] != modeVelocity) {
-            frame->origin[i] = here[i];
+        if (place[i])
             continue;
-        }
         if (tf_finite(velocity[i])) /* one that is not goes on, to be refused */
             velocity[i] = tf_clip(velocity[i], TF_SETPOINT_VELOCITY_MAX_M_S);
         frame->origin[i] = here[i] + tf_clip(frame->origin[i] + velocity[i] * dt_s - here[i], TF_SETPOINT_LEASH_M);
         position[i] = frame->origin[i];
         acceleration[i] = 0.0f;
     }
+    places(frame, place, dt_s, position, velocity, acceleration);
     tf_frame_point(frame, position, values);
     tf_frame_point(frame, velocity, values + 3);
     tf_frame_point(frame, acceleration, values + 6);

@@ -11,12 +11,18 @@
 #include "tf_types.h"
 
 #define TF_YAW_RATE_MAX_DEG_S 90.0f /* at which the heading follows the commander */
+#define TF_JUMP_M 0.05f             /* a place may move by so much more than its velocity says, and is flown to as it is */
+#define TF_CATCH_UP_M_S2 2.0f       /* from a larger jump on, the reference moves there, no harder than this */
 
 typedef struct {
     float heading_deg;        /* of the policy's x axis in the world */
     float sine, cosine;       /* of it */
     float half_sine, half_cosine;
-    float origin[3];          /* m, world: where an axis that is commanded a velocity has got to */
+    float origin[3];          /* m, world: where the reference has got to */
+    float velocity[3];        /* m/s, world: of it */
+    float owed[3];            /* m: what the commanded places have moved beyond their velocity, paid off at `speed` */
+    float speed;              /* m/s: of a reference that is behind, relative to what is commanded */
+    bool behind;              /* the commanded place */
 } tf_frame_t;
 
 /* Turned to this heading; to 0 when it is not a plausible number. */
@@ -34,10 +40,11 @@ bool tf_frame_nothing(const setpoint_t *sp);
 /* A commander that asks for something else than it did, by more than the noise of a joystick at rest. */
 bool tf_frame_changed(const setpoint_t *from, const setpoint_t *to);
 
-/* Commanded velocities move on from here. */
+/* The reference moves on from here. */
 void tf_frame_anchor(tf_frame_t *frame, const state_t *s);
 
-/* What the commander wants, after dt_s more, as values of TF_SETPOINT_REFERENCE. */
+/* What the commander wants, after dt_s more, as values of TF_SETPOINT_REFERENCE. A place that has jumped is moved to with
+ * frame->speed; one that moves as its velocity says is followed as it is. */
 void tf_frame_reference(tf_frame_t *frame, const setpoint_t *sp, const state_t *s, float dt_s,
                         float values[TF_SETPOINT_VALUES]);
 
