@@ -1,5 +1,7 @@
 """The truth against closed forms, in float64; frames and signs as in docs/conventions.md."""
 
+import copy
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -326,3 +328,17 @@ def test_a_vehicle_that_is_lost_harms_no_other(name):
     Dynamics(Airframe.load(name), 1, 0.01, np.float64).step(alone, command[:, [3]])
     np.testing.assert_allclose(state[:, [3]], alone, rtol=1e-12, atol=1e-12)
     assert np.isfinite(np.delete(state, [4, 5], 1)).all()
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+@pytest.mark.parametrize("name", ["crazyflie", "cf21B_500"])
+def test_a_copy_flies_as_the_original_does(name, copied):
+    dynamics = Dynamics(Airframe.load(name), 3, 0.01, np.float64)
+    command = np.full((4, 3), 0.8)
+    state, _ = random_states(3)
+    dynamics.step(state, command)
+    other, twin = copied(dynamics), state.copy()
+    for _ in range(20):
+        dynamics.step(state, command)
+        other.step(twin, command)
+    np.testing.assert_array_equal(twin, state)

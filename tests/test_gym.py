@@ -1,5 +1,6 @@
 """Gymnasium's own checkers, and the contract of its vector environments."""
 
+import copy
 import importlib.util
 from pathlib import Path
 
@@ -90,6 +91,20 @@ def test_same_step_autoreset_hands_over_the_last_observation():
             assert (observation[:, :128] == 0).all()  # the new episode's shows none
         else:
             assert not truncated.any() and not info
+
+
+def test_a_copied_environment_goes_on_as_the_original_does():
+    env = QuadrotorEnv(episode_steps=20)
+    env.reset(seed=0)
+    env.step(np.zeros(4))
+    twin = copy.deepcopy(env)
+    for _ in range(50):
+        ours, theirs = (e.step(np.full(4, 0.5)) for e in (env, twin))
+        np.testing.assert_array_equal(theirs[0], ours[0])
+        assert theirs[1:] == ours[1:]
+        if ours[2] or ours[3]:
+            env.reset()
+            twin.reset()
 
 
 def test_stable_baselines_ppo_trains_on_it():

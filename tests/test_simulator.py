@@ -1,5 +1,7 @@
 """The reinforcement-learning step against the paper's task, written out plainly."""
 
+import copy
+import pickle
 import tracemalloc
 
 import numpy as np
@@ -12,6 +14,7 @@ from tinyfly.dynamics import Dynamics
 from tinyfly.program import CHUNK
 from tinyfly.simulator import Reward, Simulator, fleet
 from tinyfly.start import Start
+from tinyfly.task import make_task
 
 PAPER = Airframe.load("crazyflie")
 F = np.float32
@@ -154,3 +157,23 @@ def test_latency_holds_back_the_first_commands(steps):
     s.observe()
     s.step(np.ones((4, 2), F))
     assert (s.state[13:] > 0.5).all()
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_a_copy_flies_on_as_the_original_does(copied):
+    """With all that an observer remembers, through resets; and neither moves the other."""
+    contract = make_task("crazyflie", PAPER).contract
+    original = simulator(n=6, contract=contract, latency_steps=(0.0, 2.0))
+
+    def fly(s, steps):
+        for k in range(steps):
+            s.observe()
+            s.step(actions(6, seed=k))
+            s.reset(np.arange(6) == k % 8)
+        return s.observe().copy()
+
+    fly(original, 5)
+    twin = copied(original)
+    seen = fly(original, 40)
+    np.testing.assert_array_equal(fly(twin, 40), seen)
+    np.testing.assert_array_equal(twin.state, original.state)

@@ -19,6 +19,7 @@ and, with this sign, without a negation. The step is a list of calls on arrays t
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy import add, copyto, divide, matmul, multiply, sqrt, subtract
@@ -79,6 +80,10 @@ class Dynamics:
         self._half_y, self._v, self._force, self._torque = zeros(4, 3, n)
         self._a, self._b, self._light = zeros(4, n), zeros(2, 4, n), zeros(1, n)
         self._programs: dict[bool, Program] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy is made anew: arrays copied one by one would no longer be views on each other."""
+        return Dynamics, (self.airframe, self.n, self.dt_s, self.dtype)
 
     def step(
         self, state: Array, command: Array, push: Array | None = None, mass_scale: Array | None = None

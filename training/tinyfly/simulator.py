@@ -12,7 +12,9 @@ drawing a normal number costs as much as 40 of the step's operations on it.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy import add, multiply, subtract
@@ -80,7 +82,7 @@ class Simulator:
         self._dt_us, self._time_us = round(1e6 * dt_s), 0
         # State and push lie together, so that a reset writes both at once.
         self._world = np.empty((ROWS + 6, n), np.float32)
-        self.state, self.push = self._world[:ROWS], self._world[ROWS:]
+        self._look()
         self.reference = np.zeros((9 + 3 * len(self.contract.preview_s), 1), np.float32)
         self.age = np.zeros(n, np.int32)  # steps since the start of the episode
         self._drawn, self._used = self._draw(), 0
@@ -94,6 +96,24 @@ class Simulator:
         self._rewards, self._terminated = np.empty(n, np.float32), np.empty(n, bool)
         self._truncated = np.empty(n, bool)
         self.reset()
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        """Of a copy: views on each other are made anew, since arrays are copied one by one."""
+        self.__dict__.update(kept)
+        self._look()
+        self._observer = Observer(self.contract, self.n)
+        for name, value in vars(kept["_observer"]).items():
+            if isinstance(value, np.ndarray):
+                getattr(self._observer, name)[:] = value
+            else:
+                setattr(self._observer, name, value)
+
+    def __copy__(self) -> Simulator:
+        """A simulator is its arrays: one that shared them would be moved by the other's steps."""
+        return copy.deepcopy(self)
+
+    def _look(self) -> None:
+        self.state, self.push = self._world[:ROWS], self._world[ROWS:]
 
     def observe(self) -> Array:
         """(inputs, n), a view that is overwritten by the next step."""
