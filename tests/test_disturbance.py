@@ -5,6 +5,7 @@ import pytest
 
 from tinyfly.airframe import Airframe
 from tinyfly.disturbance import Latency, Noise, NoiseBank, Push, Sensor, Wind
+from tinyfly.errors import UserError
 from tinyfly.start import Start, random_angles
 from tinyfly.state import ANGULAR_VELOCITY, POSITION, QUATERNION, VELOCITY
 
@@ -64,6 +65,12 @@ def test_latency_can_differ_between_vehicles():
     latency = Latency(delays, 3)
     out = [latency.delay(np.full((4, 3), k, np.float32)).copy() for k in range(10)]
     np.testing.assert_allclose(out[9][0], 9 - delays, rtol=1e-6)
+
+
+@pytest.mark.parametrize("steps", [-1.0, np.nan, np.array([1.0, -0.5, 0.0])])
+def test_a_latency_that_is_none_is_refused(steps):
+    with pytest.raises(UserError, match="expected 0 or more"):
+        Latency(steps, 3)
 
 
 def test_start_states_fill_their_ranges():

@@ -9,8 +9,9 @@ import pytest
 
 from tinyfly.airframe import Airframe
 from tinyfly.contract import paper_contract
-from tinyfly.disturbance import NO_NOISE, STILL
+from tinyfly.disturbance import NO_NOISE, STILL, Noise, Wind
 from tinyfly.dynamics import Dynamics
+from tinyfly.errors import UserError
 from tinyfly.program import CHUNK
 from tinyfly.simulator import Reward, Simulator, fleet
 from tinyfly.start import Start
@@ -146,6 +147,20 @@ def test_a_step_allocates_no_row():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < CHUNK * 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"wind": Wind(gust=0.1)}, "steady"),
+        ({"wind": Wind(force=np.full(3, 0.1))}, "of one size for all"),
+        ({"noise": Noise(velocity_bias_m_s=0.1)}, "no biases"),
+        ({"latency_steps": (-2.0, -1.0)}, "expected 0 or more"),
+    ],
+)
+def test_what_a_simulator_has_not_is_refused_in_one_line(settings, complaint):
+    with pytest.raises(UserError, match=complaint):
+        simulator(n=3, **settings)
 
 
 @pytest.mark.parametrize("steps", [1.0, 1.5])

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyfly.airframe import Airframe
+from tinyfly.errors import UserError
 from tinyfly.state import ANGULAR_VELOCITY, SENSED, VELOCITY
 
 Array = NDArray[np.floating]
@@ -24,7 +25,7 @@ class Wind:
 
     The defaults are the paper's, constant per episode: force weight/20, torque weight/10000 (N -> Nm).
     ``gust`` adds a force that wanders (Ornstein-Uhlenbeck) with correlation time ``gust_s``. Forces may be
-    one number for all, or (n,) one for each vehicle.
+    one number for all, or (n,) one for each vehicle. (In flights; the `Simulator` takes one steady force.)
     """
 
     force: float | Array = 1 / 20
@@ -111,11 +112,16 @@ class Sensor:
 
 
 class NoiseBank:
-    """White noise at a tenth of the price: a window on a long strip of it, somewhere else in every step."""
+    """White noise at a tenth of the price: a window on a long strip of it, somewhere else in every step.
+
+    It has no biases, and refuses a noise with any.
+    """
 
     _SPARE = 4096
 
     def __init__(self, noise: Noise, n: int, rng: np.random.Generator) -> None:
+        if noise.tilt_bias_rad or noise.velocity_bias_m_s or noise.rate_bias_rad_s:
+            raise UserError(f"{noise}: a bank of white noise has no biases; only flights (`flight.fly`) have")
         self._rng, self._n = rng, n
         self._strip = rng.standard_normal((13, n + self._SPARE), np.float32) * noise.deviation
         self._out = np.empty((13, n), np.float32)
@@ -135,6 +141,8 @@ class Latency:
 
     def __init__(self, steps: float | Array, n: int, first: float = 0.0) -> None:
         steps = np.broadcast_to(np.asarray(steps, np.float64), (n,))
+        if not ((steps >= 0) & np.isfinite(steps)).all():
+            raise UserError(f"a latency of {steps.min():g} steps: expected 0 or more")
         whole = np.floor(steps).astype(int)
         self._past = np.full((int(whole.max()) + 2, 4, n), first, np.float32)  # newest first
         self._weight = np.zeros((len(self._past), 1, n), np.float32)

@@ -24,6 +24,7 @@ from tinyfly.airframe import Airframe
 from tinyfly.contract import Contract, paper_contract
 from tinyfly.disturbance import Latency, Noise, NoiseBank, Wind
 from tinyfly.dynamics import Dynamics
+from tinyfly.errors import UserError
 from tinyfly.observation import Observer
 from tinyfly.program import chunks
 from tinyfly.start import Start
@@ -55,6 +56,9 @@ class Simulator:
     """n vehicles; see the module's example. ``state`` (17, n) and ``push`` (6, n) are the truth.
 
     ``dynamics``, of this airframe, width and rate, may serve several simulators that are stepped in turn.
+
+    What an episode meets comes from banks: a steady wind of one size for all and white noise. Gusts, biases
+    and winds of each vehicle's own are for flights (`flight.fly`), and refused here by a UserError.
     """
 
     def __init__(
@@ -71,9 +75,12 @@ class Simulator:
         episode_steps: int = 500,
         dynamics: Dynamics | None = None,
     ) -> None:
+        wind = wind or Wind()
+        if np.any(wind.gust) or np.ndim(wind.force) or np.ndim(wind.torque_m):
+            raise UserError(f"{wind}: a simulator's wind is steady and of one size for all vehicles")
         self.airframe, self.n, self.episode_steps = airframe, n, episode_steps
         self.contract = contract or paper_contract(hover_action=airframe.hover_action)
-        self._rng, self._start, self._wind = rng, start or Start(), wind or Wind()
+        self._rng, self._start, self._wind = rng, start or Start(), wind
         dt_s = 1 / self.contract.rate_hz
         self.dynamics = dynamics or Dynamics(airframe, n, dt_s)
         self._observer = Observer(self.contract, n)
