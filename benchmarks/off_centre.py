@@ -10,11 +10,13 @@ figure-eight, mm.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from tinyfly.airframe import Airframe
+from tinyfly.console import error_text
 from tinyfly.evaluate import fly_scenario
 from tinyfly.policy import Policy
 
@@ -47,7 +49,8 @@ def off(airframe: Airframe, mm: float) -> Airframe:
 def cell(policy: Policy, airframe: Airframe, episodes: int) -> str:
     thrown = fly_scenario(policy, airframe, "thrown", episodes=episodes, latency_ms=LATENCY_MS).row()
     eight = fly_scenario(policy, airframe, "figure-eight 5.5 s", episodes=20, latency_ms=LATENCY_MS).row()
-    return f"{thrown['survival']:.3f}, {1e3 * thrown['error_5_s_m']:.1f}, {1e3 * eight['rmse_m']:.1f}"
+    flown = error_text(eight["rmse_m"], (math.nan, math.nan), eight["survival"], "")
+    return f"{thrown['survival']:.3f}, {1e3 * thrown['error_5_s_m']:.1f}, {flown}"
 
 
 if __name__ == "__main__":

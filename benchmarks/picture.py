@@ -104,7 +104,7 @@ def _bars(figures: list[list[dict]]) -> list[str]:
 
 
 def _cell(row: dict, key: str, scale: float) -> tuple[float, float, float]:
-    low, high = row[f"{key}_ci"]
+    low, high = row[f"{key}_ci"] if row["survival"] else (row[key], row[key])
     return scale * row[key], scale * low, scale * high
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tinyfly import columns, trainer
 from tinyfly.airframe import Airframe
 from tinyfly.disturbance import Wind
-from tinyfly.evaluate import Case, fly_scenario
+from tinyfly.evaluate import LOST_M, Case, fly_scenario
 from tinyfly.policy import Policy
 from tinyfly.task import Task
 
@@ -25,6 +25,7 @@ SEVEN = (
     "cf2x_T350",
     "cf21B_500",
 )
+LOST = " lost"  # after a column's name: the share lost there, shown in the column's cell
 Row = dict[str, float]
 
 
@@ -47,7 +48,7 @@ def paper_row(
         o = fly_scenario(
             policy, airframe, f"figure-eight {period} s", episodes=20, latency_ms=latency_ms
         ).row()
-        row[f"eight {period} s mm"] = 1e3 * o["rmse_m"]
+        row |= survivors(f"eight {period} s mm", o, "rmse_m")
     return row
 
 
@@ -63,13 +64,18 @@ def crazyflie_row(policy, airframe: str, episodes: int = 100) -> Row:
     row["12 s mm"] = 1e3 * max(o["error_12_s_m"] for o in thrown.values())
     for name in ("light", "heavy", "weak battery"):
         o = fly_scenario(policy, vehicle, name, episodes=20, latency_ms=10).row()
-        row[f"{name} mm"] = 1e3 * o["error_8_s_m"]
+        row |= survivors(f"{name} mm", o, "error_8_s_m")
     o = fly_scenario(policy, vehicle, "recovery", episodes=episodes, latency_ms=10).row()
     row["recovered"] = o["recovered"]
     for period in ("5.5", "3.5"):
         o = fly_scenario(policy, vehicle, f"figure-eight {period} s", episodes=10, latency_ms=10).row()
-        row[f"eight {period} s mm"] = 1e3 * o["rmse_m"]
+        row |= survivors(f"eight {period} s mm", o, "rmse_m")
     return row
+
+
+def survivors(column: str, outcome: dict, error: str) -> Row:
+    """An error of those who survived, in mm, and the share that did not."""
+    return {column: 1e3 * outcome[error], column + LOST: 1 - outcome["survival"]}
 
 
 def steady_wind(case: Case) -> NDArray[np.float32]:
@@ -89,12 +95,22 @@ def median(rows: list[Row]) -> Row:
 
 def print_row(label: str, row: Row) -> None:
     """One line of a markdown table."""
-    cells = (f"{v:.3f}" if k in ("survival", "recovered") else f"{v:.3g}" for k, v in row.items())
+    cells = (cell(k, v, row.get(k + LOST, 0.0)) for k, v in row.items() if not k.endswith(LOST))
     print(f"| {label} | {' | '.join(cells)} |", flush=True)
 
 
+def cell(column: str, value: float, lost: float = 0.0) -> str:
+    """A figure as tables show it: shares in full, errors with the share that was lost."""
+    if column in ("survival", "recovered"):
+        return f"{value:.3f}"
+    if lost == 1 or (column.endswith("mm") and value == 1e3 * LOST_M):
+        return "lost"
+    return f"{value:.3g}" + (f" ({100 * lost:.3g} % lost)" if lost else "")
+
+
 def print_header(label: str, row: Row) -> None:
-    print(f"| {label} | {' | '.join(row)} |\n|{'---|' * (len(row) + 1)}")
+    columns = [k for k in row if not k.endswith(LOST)]
+    print(f"| {label} | {' | '.join(columns)} |\n|{'---|' * (len(columns) + 1)}")
 
 
 def machine() -> str:

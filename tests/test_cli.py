@@ -8,9 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tinyfly.cli import main
+from tinyfly.cli.policies import Evaluate
 from tinyfly.console import show_table
 
 COMMANDS = ("fly", "train", "evaluate", "export", "build", "hil", "report", "flash", "doctor")
@@ -97,6 +99,22 @@ def test_evaluate_prints_exactly_one_json_object_with_the_promised_keys(policy, 
     for row in r["results"]:
         assert {"survival", "hover_error_m", "figure_eight_rmse_m"} <= row.keys()
         assert 0 <= row["survival"] <= 1
+
+
+def test_the_share_of_lost_flights_stands_beside_the_survivors_error(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    none_left = {"figure_eight_rmse_m": 2.0, "figure_eight_rmse_m_ci": [np.nan] * 2}
+    some_left = {"figure_eight_rmse_m": 0.475, "figure_eight_rmse_m_ci": [0.4, 0.5]}
+    hover = {"survival": 0.99, "hover_error_m": 0.01, "hover_error_m_ci": [0.009, 0.011]}
+    rows = [
+        {"latency_ms": 0, **hover, **some_left, "figure_eight_survival": 0.6},
+        {"latency_ms": 20, **hover, **none_left, "figure_eight_survival": 0.0},
+    ]
+    Evaluate.show({"policy": "p", "airframe": "a", "episodes": 9, "results": rows})
+    some, none = (line for line in capsys.readouterr().out.splitlines() if "ms" in line)
+    assert "475.0 mm (400.0 to 500.0), 40 % lost" in some
+    assert "10.0 mm (9.0 to 11.0)" in none
+    assert "2000" not in none and none.count("lost") == 1
 
 
 def test_doctor_lists_what_a_build_needs():

@@ -35,6 +35,7 @@ def test_falling_is_lost_and_costs_the_bound():
     row = fly_scenario(Constant(-1.0), PAPER, "hover", episodes=20).row()
     assert row["survival"] == 0
     assert row["hover_error_m"] == 2.0
+    assert np.isnan(row["hover_error_m_ci"]).all()  # nobody is left to have one
 
 
 def test_not_a_number_is_lost():

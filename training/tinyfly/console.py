@@ -45,6 +45,16 @@ def show_table(
     Console(markup=False, emoji=False).print(table)  # '.[torch]' is no style, :8000: no picture
 
 
+def error_text(error_m: float, interval_m: Iterable[float], survival: float, unit: str = " mm") -> str:
+    """The survivors' mean error: "12.3 mm (10.1 to 14.2), 5 % lost", and "lost" where nobody is left."""
+    if not survival:
+        return "lost"
+    low, high = (1e3 * x for x in interval_m)
+    interval = f" ({low:.1f} to {high:.1f})" if math.isfinite(low) else ""  # one survivor has none
+    lost = f", {100 * (1 - survival):.3g} % lost" if survival < 1 else ""
+    return f"{1e3 * error_m:.1f}{unit}{interval}{lost}"
+
+
 @contextmanager
 def progress(label: str, every_s: float = math.inf) -> Iterator[Report]:
     """A progress bar on stderr while the body runs; where stderr is no terminal, a line every ``every_s``.

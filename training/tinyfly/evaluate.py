@@ -9,6 +9,7 @@ than 1.5 s, or is no longer finite. Errors are those of the survivors; when none
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -97,7 +98,7 @@ class Outcome:
     recovered: NDArray[np.bool_]  # level (20 deg) and within 0.5 m of the reference 3 s in
 
     def row(self) -> dict[str, Any]:
-        """Means, and 95 % intervals under ``*_ci``."""
+        """Means, and 95 % intervals under ``*_ci``; where nobody is left, `LOST_M` without an interval."""
         survival = statistics.share(self.survived)
         row: dict[str, Any] = {"scenario": self.scenario, "latency_ms": self.latency_ms}
         row |= {"survival": survival.mean, "survival_ci": [survival.low, survival.high]}
@@ -106,7 +107,7 @@ class Outcome:
                 e = statistics.mean(values[self.survived])
                 row |= {name: e.mean, f"{name}_ci": [e.low, e.high]}
             else:
-                row |= {name: LOST_M, f"{name}_ci": [LOST_M, LOST_M]}
+                row |= {name: LOST_M, f"{name}_ci": [math.nan, math.nan]}
         if self.scenario == "recovery":
             row["recovered"] = float(self.recovered.mean())
         return row

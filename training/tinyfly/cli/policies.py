@@ -15,11 +15,10 @@ from tinyfly.cli.options import (
     OptionalPath,
     PolicyFile,
     Result,
-    millimetres,
     require_seed,
     require_writable,
 )
-from tinyfly.console import progress, show_table
+from tinyfly.console import error_text, progress, show_table
 from tinyfly.errors import UserError
 
 if TYPE_CHECKING:
@@ -119,7 +118,10 @@ class Train:
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Fly a policy in the simulator: survival, hover error (m) and figure-eight error (m) by latency (ms)."""
+    """Fly a policy in the simulator: survival, hover and figure-eight error by latency.
+
+    Errors are the survivors'; beside that of the figure-eight stands how many of them were lost.
+    """
 
     policy: PolicyFile
     airframe: str = ""
@@ -159,8 +161,13 @@ class Evaluate:
             (
                 f"{row['latency_ms']:g} ms",
                 f"{row['survival']:.1%}",
-                _with_interval(row, "hover_error_m"),
-                _with_interval(row, "figure_eight_rmse_m"),
+                # Whether any is left; how many are has a column of its own.
+                error_text(row["hover_error_m"], row["hover_error_m_ci"], row["survival"] > 0),
+                error_text(
+                    row["figure_eight_rmse_m"],
+                    row["figure_eight_rmse_m_ci"],
+                    row["figure_eight_survival"],
+                ),
             )
             for row in r["results"]
         )
@@ -228,11 +235,6 @@ class Report:
     @staticmethod
     def show(r: Result) -> None:
         print(r["report"])
-
-
-def _with_interval(row: Result, name: str) -> str:
-    low, high = row[f"{name}_ci"]
-    return f"{millimetres(row[name])} ({1e3 * low:.1f} to {1e3 * high:.1f})"
 
 
 def _paired(ours: Evaluation, theirs: Evaluation) -> list[Result]:

@@ -12,7 +12,7 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from tinyfly.airframe import Airframe
-from tinyfly.console import Report
+from tinyfly.console import Report, error_text
 from tinyfly.evaluate import SCENARIOS, evaluate
 from tinyfly.flight import Conditions
 from tinyfly.learning import Row, load_curve
@@ -161,9 +161,9 @@ def _headline(flown: dict[str, list[Flown]]) -> list[tuple[str, str]]:
     hover, recovery, eight = (flown[k][0] for k in ("hover", "recovery", "figure-eight 5.5 s"))
     return [
         (f"{hover.survived.mean():.1%}", f"of {len(hover.survived):,} thrown episodes survived"),
-        (_length(_mean_error(hover)), "hover error, last 2 s"),
+        (_survivors_error(hover, marked=False), "hover error, last 2 s"),
         (f"{recovery.survived.mean():.0%}", "survived a throw in any attitude"),
-        (_length(_mean_error(eight)), "figure-eight error, 5.5 s"),
+        (_survivors_error(eight), "figure-eight error, 5.5 s"),
         (f"{motor_figures(hover)['saturated']:.1%}", "of the motor commands saturated"),
     ]
 
@@ -174,20 +174,13 @@ def _latencies(subjects: Sequence[Subject], evaluations: Sequence[Sequence[dict[
             s.name,
             f"{r['latency_ms']:g} ms",
             f"{r['survival']:.1%} ({r['survival_ci'][0]:.1%} to {r['survival_ci'][1]:.1%})",
-            _with_interval(r, "hover_error_m", r["survival"]),
-            _with_interval(r, "figure_eight_rmse_m", r["figure_eight_survival"]),
+            error_text(r["hover_error_m"], r["hover_error_m_ci"], r["survival"] > 0, ""),
+            error_text(r["figure_eight_rmse_m"], r["figure_eight_rmse_m_ci"], r["figure_eight_survival"], ""),
         )
         for s, results in zip(subjects, evaluations, strict=True)
         for r in results
     ]
     return table(("policy", "latency", "survival", "hover error, mm", "figure-eight error, mm"), rows)
-
-
-def _with_interval(row: dict[str, Any], key: str, survival: float) -> str:
-    if survival == 0:
-        return "none left"
-    low, high = row[f"{key}_ci"]
-    return f"{1e3 * row[key]:.1f} ({1e3 * low:.1f} to {1e3 * high:.1f})"
 
 
 def _motors(subjects: Sequence[Subject], flown: dict[str, list[Flown]]) -> str:
@@ -270,12 +263,11 @@ def _text(value: Any) -> str:
     return text if len(text) <= 2000 else text[:2000] + " …"
 
 
-def _mean_error(flown: Flown) -> float:
-    return float(flown.final_error_m[flown.survived].mean()) if flown.survived.any() else math.nan
-
-
-def _length(value_m: float) -> str:
-    return "none left" if math.isnan(value_m) else f"{1e3 * value_m:.1f} mm"
+def _survivors_error(flown: Flown, marked: bool = True) -> str:
+    """With how many were lost, unless that is said elsewhere."""
+    left, no_interval = flown.survived, (math.nan, math.nan)
+    mean = float(flown.final_error_m[left].mean()) if left.any() else math.nan
+    return error_text(mean, no_interval, float(left.mean() if marked else left.any()))
 
 
 def _number(value: Any) -> TypeGuard[float]:
