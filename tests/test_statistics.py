@@ -1,6 +1,7 @@
 """Intervals that cover what they promise, tests that err as often as they say."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -8,13 +9,34 @@ import pytest
 from tinyfly import statistics
 
 
-def test_a_means_interval_covers_the_truth_about_95_times_in_100():
+@pytest.mark.parametrize("n", [2, 5, 10, 20, 60])
+def test_a_means_interval_covers_the_truth_95_times_in_100_however_few_the_values(n):
     rng = np.random.default_rng(0)
-    hits = 0
-    for k in range(100):
-        e = statistics.mean(rng.exponential(2.0, 60), seed=k)
-        hits += e.low <= 2.0 <= e.high
-    assert 0.88 <= hits / 100 <= 0.98
+    found = [statistics.mean(rng.normal(2.0, 1.0, n)) for _ in range(2000)]
+    assert np.mean([e.low <= 2.0 <= e.high for e in found]) == pytest.approx(0.95, abs=0.015)
+
+
+def test_of_skewed_values_it_covers_nearly_as_often():
+    rng = np.random.default_rng(0)
+    found = [statistics.mean(rng.exponential(2.0, 20)) for _ in range(1000)]
+    assert 0.9 <= np.mean([e.low <= 2.0 <= e.high for e in found]) <= 0.97
+
+
+@pytest.mark.parametrize(("n", "quantile"), [(2, 12.7062), (10, 2.26216), (11, 2.22814), (31, 2.04227)])
+def test_the_interval_is_students(n, quantile):
+    """Quantiles from printed tables."""
+    x = np.random.default_rng(0).standard_normal(n)
+    e = statistics.mean(x)
+    np.testing.assert_allclose(e.high - e.mean, quantile * x.std(ddof=1) / np.sqrt(n), rtol=1e-4)
+
+
+def test_many_episodes_take_little_memory():
+    x = np.random.default_rng(0).random(20_000)
+    tracemalloc.start()
+    statistics.paired(x, x[::-1])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100e6
 
 
 def test_one_value_has_a_mean_and_no_interval():

@@ -10,8 +10,13 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tinyfly.program import chunks
+
 RESAMPLES = 2000
+_BLOCK = 1 << 22  # signs flipped at a time
 _Z = 1.959964  # 95 % of a normal distribution
+# The same of Student's t with 1, 2, ... degrees of freedom.
+_T = (12.7062, 4.30265, 3.18245, 2.77645, 2.57058, 2.44691, 2.36462, 2.30600, 2.26216)
 T = TypeVar("T")
 
 
@@ -27,13 +32,16 @@ class Estimate:
         return f"{self.mean:.4g} [{self.low:.4g}, {self.high:.4g}]"
 
 
-def mean(values: ArrayLike, seed: int = 0) -> Estimate:
-    """Mean of independent values with a percentile-bootstrap interval; one value has no interval (NaN)."""
+def mean(values: ArrayLike) -> Estimate:
+    """Mean of independent values with Student's t-interval; one value has no interval (NaN).
+
+    Of few values it covers what it promises, where a percentile bootstrap of five covers 80 %.
+    """
     x = np.asarray(values, float)
     if len(x) < 2:
         return Estimate(float(x.mean()) if len(x) else math.nan, math.nan, math.nan)
-    low, high = np.quantile(_bootstrap_means(x, seed), [0.025, 0.975])
-    return Estimate(float(x.mean()), float(low), float(high))
+    middle, half = float(x.mean()), _student(len(x) - 1) * float(x.std(ddof=1)) / math.sqrt(len(x))
+    return Estimate(middle, middle - half, middle + half)
 
 
 def share(successes: ArrayLike) -> Estimate:
@@ -58,16 +66,17 @@ class Paired:
 
 
 def paired(a: ArrayLike, b: ArrayLike, seed: int = 0) -> Paired:
-    """Compare two treatments of the same cases: bootstrap interval, and the sign-flip permutation test.
+    """Compare two treatments of the same cases: the mean difference, and the sign-flip permutation test.
 
     The test asks nothing of the distribution but that, without a difference, every sign were a coin toss.
     """
     d = np.asarray(b, float) - np.asarray(a, float)
     observed = abs(d.mean())
-    rng = np.random.default_rng(seed)
-    flips = rng.integers(0, 2, (RESAMPLES, len(d)), dtype=np.int8) * 2 - 1
-    larger = np.abs(flips @ d / len(d)) >= observed * (1 - 1e-12)
-    return Paired(mean(d, seed), float((1 + larger.sum()) / (1 + RESAMPLES)))
+    rng, larger = np.random.default_rng(seed), 0
+    for block in chunks(RESAMPLES, max(1, _BLOCK // len(d))):
+        flips = rng.integers(0, 2, (block.stop - block.start, len(d)), dtype=np.int8) * 2 - 1
+        larger += int((np.abs(flips @ d / len(d)) >= observed * (1 - 1e-12)).sum())
+    return Paired(mean(d), (1 + larger) / (1 + RESAMPLES))
 
 
 def upper_median(values: NDArray[np.floating]) -> float:
@@ -81,8 +90,14 @@ def worst_first(items: Iterable[T], badness: Callable[[T], float]) -> list[T]:
     return sorted(items, key=lambda x: math.inf if math.isnan(badness(x)) else badness(x), reverse=True)
 
 
-def _bootstrap_means(x: np.ndarray, seed: int) -> np.ndarray:
-    """Means of resamples, by multinomial weights: no (resamples, n) gather."""
-    rng = np.random.default_rng(seed)
-    weights = rng.multinomial(len(x), np.full(len(x), 1 / len(x)), size=RESAMPLES)
-    return weights @ x / len(x)
+def _student(freedom: int) -> float:
+    """The 97.5 % quantile of Student's t, to 2e-4: by table, then Abramowitz and Stegun's 26.7.5."""
+    if freedom <= len(_T):
+        return _T[freedom - 1]
+    z = _Z
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+    )
+    return z + sum(term / freedom**k for k, term in enumerate(terms, 1))
