@@ -147,6 +147,8 @@ def test_without_the_compiler_a_build_says_how_to_get_it_at_once(policy, tmp_pat
         (("train", "--out", "x" * 300), "File name too long"),
         (("train", "--airframe", "."), "does not read as an airframe"),
         (("train", "--log-dir", "file"), "file is not a folder"),
+        (("train", "--algorithm", "td3"), "learns --task paper"),
+        (("train", "--task", "paper", "--algorithm", "td3", "--budget", "1"), "it has no --budget"),
         (("evaluate", "file"), "file is not a tinyfly policy"),
         (("evaluate", "folder.policy"), "folder.policy is not a tinyfly policy"),
         (("evaluate", "a.policy", "--episodes", "0"), "0 episodes"),

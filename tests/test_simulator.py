@@ -94,6 +94,12 @@ def test_starts_never_repeat_however_often_the_bank_runs_out():
     assert len(seen) > 0.99 * 12 * 1000  # float32 in [-1, 1] collides a little
 
 
+def test_the_papers_contract_has_the_airframes_hover_and_thrust_curve():
+    airframe = Airframe.load("cf21B_500")
+    contract = Simulator(airframe, 1, np.random.default_rng(0)).contract
+    assert contract == paper_contract(hover_action=airframe.hover_action, thrust_curve=airframe.thrust_curve)
+
+
 def test_noise_free_observations_hold_the_state_and_the_last_action():
     s, a = simulator(n=7, noise=NO_NOISE, contract=paper_contract()), actions(7)
     s.observe()

@@ -79,7 +79,9 @@ class Simulator:
         if np.any(wind.gust) or np.ndim(wind.force) or np.ndim(wind.torque_m):
             raise UserError(f"{wind}: a simulator's wind is steady and of one size for all vehicles")
         self.airframe, self.n, self.episode_steps = airframe, n, episode_steps
-        self.contract = contract or paper_contract(hover_action=airframe.hover_action)
+        self.contract = contract or paper_contract(
+            hover_action=airframe.hover_action, thrust_curve=airframe.thrust_curve
+        )
         self._rng, self._start, self._wind = rng, start or Start(), wind
         dt_s = 1 / self.contract.rate_hz
         self.dynamics = dynamics or Dynamics(airframe, n, dt_s)

@@ -102,6 +102,8 @@ class Train:
 
             if self.task != "paper" or self.seeds != 1:
                 raise UserError("--algorithm td3 learns --task paper, one seed at a time")
+            if self.budget:
+                raise UserError("--algorithm td3 takes the paper's 300,000 steps: it has no --budget")
             return td3.train(td3.Settings(airframe=self.airframe, seed=self.seed), curve)
         from tinyfly.trainer import Settings, train
 
