@@ -1,5 +1,7 @@
 """The classical controllers hold the airframes that they were made for."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -31,6 +33,21 @@ def test_they_bring_a_vehicle_back_and_hold_it_in_still_air(pilot, name):
     flight = fly(pilot(airframe), airframe, gently_off(airframe), reference, np.random.default_rng(1), CALM)
     assert flight.error_m[-50:].max() < 0.02
     assert flight.upright.min() > 0.5
+
+
+@pytest.mark.parametrize("pilot", [Geometric, LinearQuadratic, CascadedPid])
+def test_they_fly_on_rotors_whose_thrust_is_linear_in_the_speed(pilot):
+    crazyflie = Airframe.load("crazyflie")
+    linear = replace(
+        crazyflie,
+        thrust_n=(0.0, sum(crazyflie.thrust_n), 0.0),
+        torque_nm=(0.0, sum(crazyflie.torque_nm), 0.0),
+    )
+    controller = pilot(linear)
+    times = np.arange(round(3 * controller.contract.rate_hz) + 1) / controller.contract.rate_hz
+    start = gently_off(linear)
+    flight = fly(controller, linear, start, sample(Hover(), times), np.random.default_rng(1), CALM)
+    assert flight.error_m[-50:].max() < 0.2
 
 
 def test_their_mixer_gives_the_thrust_and_torque_asked_for():

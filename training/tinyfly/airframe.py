@@ -11,7 +11,6 @@ package drone-models otherwise (there in rpm: k1 is the same, k2 is theirs times
 
 from __future__ import annotations
 
-import math
 import tomllib
 from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, replace
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from tinyfly.errors import UserError
 
@@ -128,15 +128,10 @@ class Airframe:
     @property
     def hover_fraction(self) -> float:
         """Rotor speed fraction u at which four rotors carry the weight; at most 1."""
-        c0, c1, c2 = self.thrust_n
-        wanted = c0 - self.weight_n / 4
-        if c0 + c1 + c2 <= self.weight_n / 4:
+        wanted = self.weight_n / 4
+        if sum(self.thrust_n) <= wanted:
             return 1.0
-        if wanted >= 0:
-            return 0.0
-        # the rising root of c2 u^2 + c1 u + wanted, in the form that also serves c2 = 0 (c1 > 0 then)
-        root = math.sqrt(c1 * c1 - 4 * c2 * wanted)
-        return -2 * wanted / (c1 + root) if c1 >= 0 else (root - c1) / (2 * c2)
+        return float(speed_at(wanted, self.thrust_n)) if wanted > self.thrust_n[0] else 0.0
 
     @property
     def hover_action(self) -> float:
@@ -195,6 +190,20 @@ class Airframe:
                     f"airframe {self.name} cannot hover level: M{i + 1} would have to push with {f:.3g} N "
                     f"(0 to {sum(self.thrust_n):.3g} N); check rotor_position_m, from the centre of mass"
                 )
+
+
+def speed_at(thrust: ArrayLike, curve: ArrayLike) -> NDArray[np.float64]:
+    """The rotor speed fraction u at which c0 + c1 u + c2 u^2 is ``thrust``, where the curve rises.
+
+    Numbers or arrays that broadcast; N, or shares of full thrust, as ``curve`` (c0, c1, c2) is.
+    """
+    c0, c1, c2 = np.asarray(curve, np.float64)
+    above = thrust - c0
+    root = np.sqrt(np.maximum(c1 * c1 + 4 * c2 * above, 0))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # One root, two forms: where c1 is negative the first cancels; where c2 is 0 the second has no value.
+        rising = 2 * above / np.where(c1 + root > 0, c1 + root, 1)
+        return np.where(c1 < 0, (root - c1) / (2 * c2), rising)
 
 
 def names() -> list[str]:

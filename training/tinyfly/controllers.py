@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyfly.airframe import GRAVITY_M_S2, Airframe
+from tinyfly.airframe import GRAVITY_M_S2, Airframe, speed_at
 from tinyfly.contract import Channel, Contract, Integral, paper_contract
 from tinyfly.errors import UserError
 
@@ -95,8 +95,7 @@ class Mixer:
 
     def speeds(self, thrust_n: Array, torque_nm: Array) -> Array:
         """(n,) N and (3, n) Nm -> (4, n) in 0..1. Where rotors saturate, yaw gives way first, then thrust."""
-        c0, c1, c2 = self._curve
-        low, high = c0, c0 + c1 + c2
+        low, high = self._curve[0], sum(self._curve)
         wanted = np.concatenate([thrust_n[None], torque_nm])
         motors, without_yaw = self._thrusts @ wanted, self._thrusts[:, :3] @ wanted[:3]
         saturated = (motors < low).any(0) | (motors > high).any(0)
@@ -104,7 +103,7 @@ class Mixer:
         motors -= np.maximum(motors.max(0) - high, 0)
         motors += np.maximum(low - motors.min(0), 0)
         motors = np.clip(motors, low, high)
-        return (np.sqrt(c1 * c1 + 4 * c2 * (motors - c0)) - c1) / (2 * c2)
+        return speed_at(motors, self._curve)
 
 
 class Classical:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyfly.airframe import GRAVITY_M_S2, Airframe, Layout
+from tinyfly.airframe import GRAVITY_M_S2, Airframe, Layout, speed_at
 
 Array = NDArray[np.floating]
 Range = tuple[float, float]
@@ -35,9 +35,8 @@ class Population:
     @property
     def hover_action(self) -> Array:
         """(n,) the action whose thrust carries the weight; at most 1."""
-        c0, c1, c2 = self.curve
-        needed = np.maximum(np.minimum(GRAVITY_M_S2 / (4 * self.thrust), 1) - c0, 0.01)
-        return 4 * needed / (c1 + np.sqrt(c1 * c1 + 4 * c2 * needed)) - 1
+        needed = np.minimum(GRAVITY_M_S2 / (4 * self.thrust), 1)
+        return 2 * speed_at(np.maximum(needed, self.curve[0] + 0.01), self.curve) - 1
 
 
 @dataclass(frozen=True, slots=True)

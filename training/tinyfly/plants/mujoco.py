@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyfly.airframe import GRAVITY_M_S2, Airframe
+from tinyfly.airframe import GRAVITY_M_S2, Airframe, speed_at
 from tinyfly.errors import UserError
 from tinyfly.state import ANGULAR_VELOCITY, POSITION, QUATERNION, ROTOR_SPEED, VELOCITY
 
@@ -61,18 +61,13 @@ class MuJoCo:
             mujoco.mj_step(model, data)
         state[POSITION], state[QUATERNION] = pose[:, :3].T, pose[:, 3:].T
         state[VELOCITY], state[ANGULAR_VELOCITY] = motion[:, :3].T, motion[:, 3:].T
-        state[ROTOR_SPEED] = self._speed(data.act.reshape(n, 4).T)
+        state[ROTOR_SPEED] = speed_at(data.act.reshape(n, 4).T, self._airframe.thrust_n)
         state[:, ~finite] = np.nan
 
     def _thrust(self, u: Array) -> Array:
         """Speed fraction -> N."""
         c0, c1, c2 = self._airframe.thrust_n
         return c0 + u * (c1 + u * c2)
-
-    def _speed(self, thrust_n: Array) -> Array:
-        """N -> speed fraction."""
-        c0, c1, c2 = self._airframe.thrust_n
-        return (np.sqrt(np.maximum(c1 * c1 + 4 * c2 * (thrust_n - c0), 0)) - c1) / (2 * c2)
 
 
 _REST = np.eye(17)[3][:, None]
