@@ -32,6 +32,19 @@ def test_hover_action_of_a_population_carries_the_weight():
     )
 
 
+def test_a_heavier_sister_is_slowed_less_by_the_same_air():
+    airframe = Airframe.load("cf21B_500")
+    p = Fixed(airframe, mass=(0.75, 1.25)).sample(np.random.default_rng(0), 50)
+    mass_kg = sum(airframe.thrust_n) / p.thrust
+    np.testing.assert_allclose(p.drag * mass_kg, np.mean(airframe.drag_n_s_m))
+
+
+def test_more_environments_than_are_drawn_at_once_start_and_restart_together():
+    rollout, _ = rollout_of(tasks.paper(CRAZYFLIE), n=1100, steps=2)
+    rollout.restart(np.arange(1100))
+    assert (rollout.episodes.scale > 0).all()
+
+
 @pytest.mark.parametrize("name", names())
 def test_the_training_ranges_hold_every_named_airframe(name):
     p, r = Fixed(Airframe.load(name)).sample(np.random.default_rng(0), 1), Ranges(CRAZYFLIE.layout)

@@ -52,7 +52,8 @@ class Episodes:
     ) -> None:
         self.task, self.n, self.dtype, self._rng = task, n, dtype, rng
         self.slots = 1 + int(np.ceil(task.latency_s / DT - 1e-9))
-        self._drawn, self._states = self._draw(BATCH)
+        self._batch = max(BATCH, n)  # all may restart at once
+        self._drawn, self._states = self._draw(self._batch)
         self._next = 0
         self.spins = bool(self._drawn["spin"].any())  # whether any propeller has inertia
         self.unbalanced = bool(self._drawn["imbalance"].any())  # whether any centre of mass is off
@@ -67,8 +68,8 @@ class Episodes:
     def restart(self, index: NDArray[np.intp]) -> tuple[Array, Array]:
         """New episodes for some environments; their start states (18, k) and rotor speeds (4, k)."""
         k = len(index)
-        if self._next + k > BATCH:
-            self._drawn, self._states = self._draw(BATCH)
+        if self._next + k > self._batch:
+            self._drawn, self._states = self._draw(self._batch)
             self._stack()
             self._next = 0
         columns = slice(self._next, self._next + k)

@@ -127,7 +127,8 @@ class Fixed:
         a, ones = self.airframe, np.ones(n)
         jx, jy, jz = a.inertia_kg_m2
         full = sum(a.thrust_n)
-        thrust = full / a.mass_kg / _uniform(rng, n)(self.mass)
+        mass_kg = a.mass_kg * _uniform(rng, n)(self.mass)
+        thrust = full / mass_kg
         x, y = np.abs(np.array(a.rotor_position_m)[:, :2]).mean(0)
         arms = np.array([[y / jx], [x / jy], [a.reaction_m / jz]])
         return Population(
@@ -136,7 +137,7 @@ class Fixed:
             curve=np.array(a.thrust_curve)[:, None] * ones,
             rise_s=a.rotor_rise_s * ones,
             fall_s=a.rotor_fall_s * ones,
-            drag=np.mean(a.drag_n_s_m) / a.mass_kg * ones,
+            drag=np.mean(a.drag_n_s_m) / mass_kg,
             gyro=np.array([[(jz - jy) / jx], [(jx - jz) / jy], [(jy - jx) / jz]]) * ones,
             spin_s=a.rotor_inertia_kg_m2 * a.rotor_speed_max_rad_s / (full * a.reaction_m) * ones,
             strength=_strength(rng, self.layout, self.centre, thrust),
