@@ -12,6 +12,7 @@ from gymnasium.utils.env_checker import check_env  # noqa: E402
 from gymnasium.vector import AutoresetMode  # noqa: E402
 from gymnasium.wrappers.vector import RecordEpisodeStatistics  # noqa: E402
 
+from tinyfly.errors import UserError  # noqa: E402
 from tinyfly.gym import QuadrotorEnv, QuadrotorVectorEnv  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
@@ -91,6 +92,24 @@ def test_same_step_autoreset_hands_over_the_last_observation():
             assert (observation[:, :128] == 0).all()  # the new episode's shows none
         else:
             assert not truncated.any() and not info
+
+
+def test_the_single_environment_hands_the_last_observation_over_as_well():
+    env = QuadrotorEnv(autoreset="same_step", episode_steps=2)
+    env.reset(seed=0)
+    assert env.step(np.ones(4))[4] == {}
+    first, _, _, truncated, info = env.step(np.ones(4))
+    assert truncated
+    assert (info["final_obs"][124:128] == 1).all() and info["final_obs"] in env.observation_space
+    assert (first[:128] == 0).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 4), (4, 3), (4,), (3, 4, 1)])
+def test_actions_of_another_shape_are_refused(shape):
+    envs = QuadrotorVectorEnv(3)
+    envs.reset(seed=0)
+    with pytest.raises(UserError, match=r"expected \(3, 4\)"):
+        envs.step(np.zeros(shape))
 
 
 def test_a_copied_environment_goes_on_as_the_original_does():

@@ -20,6 +20,7 @@ except ImportError as e:  # the module is of no use without it
     raise ImportError("tinyfly.gym needs Gymnasium: pip install 'tinyfly[gym]'") from e
 
 from tinyfly.airframe import Airframe
+from tinyfly.errors import UserError
 from tinyfly.simulator import Simulator
 
 Info = dict[str, Any]
@@ -73,7 +74,10 @@ class QuadrotorVectorEnv(VectorEnv):
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Info]:
         """Actions (num_envs, 4) -> observations, rewards, terminated, truncated, info."""
-        clipped = np.clip(np.asarray(actions, np.float32).T, -1, 1)
+        actions = np.asarray(actions, np.float32)
+        if actions.shape != self.action_space.shape:
+            raise UserError(f"actions of shape {actions.shape}: expected {self.action_space.shape}")
+        clipped = np.clip(actions.T, -1, 1)
         reward, terminated, truncated = self._simulator.step(np.ascontiguousarray(clipped))
         if self._same_step:
             return self._restarted(reward.astype(np.float64), terminated.copy(), truncated.copy())
@@ -102,7 +106,10 @@ class QuadrotorVectorEnv(VectorEnv):
 
 
 class QuadrotorEnv(gymnasium.Env):
-    """One quadrotor; keyword settings are `Simulator`'s."""
+    """One quadrotor; keyword settings are `Simulator`'s, and ``autoreset``.
+
+    ``same_step`` hands the last observation of an episode over in ``info["final_obs"]``.
+    """
 
     metadata = {"render_modes": []}  # noqa: RUF012
 
@@ -120,8 +127,9 @@ class QuadrotorEnv(gymnasium.Env):
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, Info]:
         """Action (4,) -> observation, reward, terminated, truncated, info."""
-        observation, reward, terminated, truncated, _ = self._all.step(np.asarray(action)[None])
-        return observation[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), {}
+        observation, reward, terminated, truncated, info = self._all.step(np.asarray(action)[None])
+        info = {"final_obs": info["final_obs"][0]} if "final_obs" in info else {}
+        return observation[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), info
 
 
 gymnasium.register(
