@@ -34,6 +34,21 @@ def test_a_saved_policy_comes_back_bit_for_bit(policy, saved):
     assert again.golden_action.tobytes() == policy.golden_action.tobytes()
 
 
+def test_an_observation_that_is_no_column_is_refused(policy):
+    for x in (
+        np.zeros(policy.contract.size, np.float32),
+        np.zeros((policy.contract.size - 1, 2), np.float32),
+    ):
+        for act in (policy.act, policy.act_exact):
+            with pytest.raises(UserError, match=r"observations of shape .*: expected \(146, n\)"):
+                act(x)
+
+
+def test_policies_can_be_compared_and_kept_in_sets(policy, saved):
+    assert policy == policy
+    assert len({policy, Policy.load(saved)}) == 2  # the same bits, yet not the same object
+
+
 def test_a_file_whose_last_bits_are_not_ours_is_refused(policy, tmp_path):
     other = replace(policy, golden_action=np.nextafter(policy.golden_action, np.float32(2)))
     with pytest.raises(UserError, match=r"made by another version of tinyfly, .*: train it again"):

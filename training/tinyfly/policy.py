@@ -31,7 +31,7 @@ MAX_WIDTH, MAX_LAYERS = 512, 8
 Array = NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # arrays have no one truth value: `crc32` says what it is
 class Policy:
     """A trained policy and everything needed to run, export and judge it."""
 
@@ -41,7 +41,7 @@ class Policy:
     provenance: dict[str, Any]
     golden_observation: Array  # (inputs, 256)
     golden_action: Array  # (4, 256)
-    modal: ModalNetwork | None = field(init=False, compare=False)  # the bits of a policy with both mirrors
+    modal: ModalNetwork | None = field(init=False)  # the bits of a policy with both mirrors
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "modal", modal(self.contract, self.layers))
@@ -59,11 +59,17 @@ class Policy:
 
     def act(self, observation: Array) -> Array:
         """(inputs, n) network inputs -> (4, n) actions in [-1, 1]; fast."""
+        self._require_columns(observation)
         return act(self.layers, observation)
 
     def act_exact(self, observation: Array) -> Array:
         """(inputs, n) -> (4, n); bit for bit what the chip computes."""
+        self._require_columns(observation)
         return self.modal.act_exact(observation) if self.modal else act_exact(self.layers, observation)
+
+    def _require_columns(self, observation: Array) -> None:
+        if observation.ndim != 2 or len(observation) != self.contract.size:
+            raise UserError(f"observations of shape {observation.shape}: expected ({self.contract.size}, n)")
 
     @property
     def multiply_adds(self) -> int:
