@@ -101,6 +101,14 @@ def test_evaluate_prints_exactly_one_json_object_with_the_promised_keys(policy, 
         assert 0 <= row["survival"] <= 1
 
 
+def test_one_thread_computes_whatever_the_shell_says(monkeypatch):
+    """With two, the same seed gives other bytes."""
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")
+    code = "import tinyfly.cli, os; print(os.environ['OPENBLAS_NUM_THREADS'])"
+    p = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert p.stdout == "1\n"
+
+
 def test_the_share_of_lost_flights_stands_beside_the_survivors_error(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
     none_left = {"figure_eight_rmse_m": 2.0, "figure_eight_rmse_m_ci": [np.nan] * 2}

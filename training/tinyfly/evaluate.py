@@ -4,7 +4,8 @@ Every episode draws its start, disturbance and noise from a stream that training
 and the draws do not depend on the policy: with one seed, two policies fly the same cases and can be paired.
 
 A vehicle is lost when it ever is further from its reference than the scenario allows, is upside down later
-than 1.5 s, or is no longer finite. Errors are those of the survivors; when none is left, `LOST_M`.
+than 1.5 s (in recoveries: at the end), or is no longer finite. Errors are those of the survivors; when none
+is left, `LOST_M`.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ def _at_rest(mass: float = 1.0, battery: float = 1.0) -> Scenario:
     return Scenario(8.5, {"error_8_s_m": (8.0, 8.5)}, AT_REST, mass=(mass, mass), battery=battery)
 
 
+# The words of evaluation seed 0's first batch as well, which is no harm: a path is no episode.
 _WAYPOINTS = MinimumSnap.random(np.random.default_rng([HELD_OUT, 0]))
 SCENARIOS: dict[str, Scenario] = {
     "hover": Scenario(5.0, {"hover_error_m": (3.0, 5.0)}),  # the paper's episode

@@ -11,8 +11,9 @@ import signal
 import sys
 from typing import Any
 
-# One thread: the matrices are tiny, and a second BLAS thread only spins. Must be set before NumPy loads.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# One thread, whatever the shell says: the matrices are tiny, a second BLAS thread only spins, and with it a
+# seed would not give the same bytes. Must be set before NumPy loads.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import tyro
 
