@@ -29,6 +29,12 @@ Array = NDArray[np.floating]
 RATE, POSITION, VELOCITY, ROTATION = slice(0, 3), slice(3, 6), slice(6, 9), slice(9, 18)
 ROWS = 18
 
+# Rows of the tape, in order: angular velocity 1, 2 again; the state, the rotation matrix R its last; columns
+# 0, 1 of R again; the rotation matrix M in the middle of the step that begins here; its columns 0, 1 again.
+_RATE_PAD, _STATE, _ROTATION_PAD = slice(0, 2), slice(2, 20), slice(20, 26)
+_RATES, _FRAME, _MIDDLE, _FRAMES = slice(0, 5), slice(11, 26), slice(26, 41), slice(11, 41)  # with repeats
+_TAPE_ROWS = 41
+
 
 class Physics:
     """The environments of ``episodes``, up to ``steps`` steps; `reverse` reads the tape `forward` left."""
@@ -41,10 +47,8 @@ class Physics:
             return np.zeros(shape, dtype)
 
         self.n, self.constants = n, episodes
-        # Rows of the tape: angular velocity 1, 2 again; the state; columns 0, 1 of R again; the rotation
-        # matrix M in the middle of the step that begins here, and its columns 0, 1 again.
-        self.tape = zeros(steps + 1, 2 + ROWS + 6 + 15, n)
-        self.state = self.tape[:, 2 : 2 + ROWS]  # (steps + 1, 18, n)
+        self.tape = zeros(steps + 1, _TAPE_ROWS, n)
+        self.state = self.tape[:, _STATE]  # (steps + 1, 18, n)
         self.rotor = zeros(steps + 1, 4, n)
         self.rotor_sum = zeros(steps, 4, n)  # of the speeds before and after the step
         self.lead = zeros(steps, 4, n)  # command - rotor speed
@@ -78,9 +82,9 @@ class Physics:
     def start(self, index: NDArray[np.intp], state: Array, rotor: Array) -> None:
         """Put some environments into a state (18, k) with rotor speeds (4, k)."""
         first = self.tape[0]
-        first[2 : 2 + ROWS, index] = state
-        first[0:2, index] = state[1:3]
-        first[20:26, index] = state[9:15]
+        first[_STATE, index] = state
+        first[_RATE_PAD, index] = state[RATE][1:]
+        first[_ROTATION_PAD, index] = state[ROTATION][:6]
         self.rotor[0][:, index] = rotor
 
     def carry(self, t: int) -> None:
@@ -228,6 +232,7 @@ class Step:
 
     def __init__(self, p: Physics, t: int) -> None:
         n, x, y = p.n, p.tape[t], p.tape[t + 1]
+        state, following, rates = x[_STATE], y[_STATE], x[_RATES]
         self.rotor, self.rotor_next, self.rotor_sum, self.lead = (
             p.rotor[t],
             p.rotor[t + 1],
@@ -235,16 +240,13 @@ class Step:
             p.lead[t],
         )
         self.wrench, self.thrust, self.torque = p.wrench[t], p.wrench[t, :3], p.wrench[t, 3:]
-        self.rate_1, self.rate_2, self.rate, self.rate_next = x[0:3], x[1:4], x[2:5], y[2:5]
-        self.rate_pad_next, self.rate_head_next = y[0:2], y[3:5]
-        self.rates, self.rates_next, self.rate_pair_reversed = (
-            x[0:5, None],
-            y[0:5, None],
-            _windows(x[0:5], 0, 1),
-        )
+        self.rate, self.rate_next = state[RATE], following[RATE]
+        self.rate_1, self.rate_2, self.rate_pair_reversed = rates[0:3], rates[1:4], _windows(rates, 0, 1)
+        self.rate_pad_next, self.rate_head_next = y[_RATE_PAD], following[RATE][1:]
+        self.rates, self.rates_next = rates[:, None], y[_RATES, None]
         self.half_angle = h = p.half_angle[t]
         self.half_angle_pair, self.half_angle_pair_reversed = _windows(h, 1, -1), _windows(h, 0, 1)
-        r, r_next, m = x[11:26].reshape(5, 3, n), y[11:26].reshape(5, 3, n), x[26:41].reshape(5, 3, n)
+        r, r_next, m = (frame.reshape(5, 3, n) for frame in (x[_FRAME], y[_FRAME], x[_MIDDLE]))
         self.rotation, self.rotation_pair = r[:3], _windows(r, 1, 1)
         self.rotation_next, self.rotation_pad_next, self.rotation_head_next = (
             r_next[:3],
@@ -253,9 +255,9 @@ class Step:
         )
         self.middle, self.middle_pad, self.middle_head, self.middle_z = m[:3], m[3:], m[:2], m[2]
         self.middle_pair = _windows(m, 1, 1)
-        self.position, self.velocity, self.push = x[5:8], x[8:11], p.push[t]
-        self.position_next, self.velocity_next = y[5:8], y[8:11]
-        frames = x[11:41].reshape(2, 5, 3, n).transpose(1, 0, 2, 3)  # (5, stage, 3, n)
+        self.position, self.velocity, self.push = state[POSITION], state[VELOCITY], p.push[t]
+        self.position_next, self.velocity_next = following[POSITION], following[VELOCITY]
+        frames = x[_FRAMES].reshape(2, 5, 3, n).transpose(1, 0, 2, 3)  # (5, stage, 3, n)
         self.frames_1, self.frames_2 = frames[1:4], frames[2:5]
         self.slope, self.lag = p.slope[t], p.lag[t]
         self.wind, self.air, self.felt = p.wind[t], p.air[t], p.felt[t]
