@@ -10,6 +10,8 @@ Where a matrix is no stack and its result is contiguous, `dot` costs half a micr
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy import add, dot, matmul, multiply, subtract, tanh
 from numpy.typing import NDArray
@@ -19,6 +21,39 @@ from tinyfly.symmetry import Symmetry
 from tinyfly.weights import Weights
 
 Array = NDArray[np.floating]
+
+
+@dataclass(frozen=True, slots=True)
+class _Forward:
+    """One step's views, forwards. ``flat`` are (modes, units of all environments), to be folded."""
+
+    past: Array  # of the history
+    state: Array  # the input
+    one: Array  # the first layer's units
+    one_flat: Array
+    folded: Array  # the same in modes, with the input of ones
+    folded_flat: Array
+    two: Array  # the second layer's units, with the input of ones
+    two_units: Array
+    two_flat: Array
+    action: Array
+
+
+@dataclass(frozen=True, slots=True)
+class _Reverse:
+    """One step's views, backwards: adjoints before each tanh, of the hidden layers in modes, and values."""
+
+    one: Array
+    two: Array
+    last: Array
+    one_flat: Array
+    two_flat: Array
+    one_rows: Array  # all modes' units as one matrix's
+    y_one: Array  # what each tanh gave
+    y_two: Array
+    action: Array
+    action_adjoint: Array
+    past: Array  # adjoint of the history
 
 
 class Actor:
@@ -68,30 +103,34 @@ class Actor:
         self._flat_modes, self._flat_sisters = flat(self._modes), flat(self._sisters)
         self._rows_of_state = rows(self._of_state)
         self._forward_views = [
-            (
-                past.window(t),
-                self.input[t],
-                self._first[t],
-                flat(self._first[t]),
-                self._folded[t],
-                flat(self._folded[t, :, :-1]),
-                self._second[t],
-                self._second[t, :width],
-                flat(self._second[t, :width]),
-                self.actions[self.slots + t],
+            _Forward(
+                past=past.window(t),
+                state=self.input[t],
+                one=self._first[t],
+                one_flat=flat(self._first[t]),
+                folded=self._folded[t],
+                folded_flat=flat(self._folded[t, :, :-1]),
+                two=self._second[t],
+                two_units=self._second[t, :width],
+                two_flat=flat(self._second[t, :width]),
+                action=self.actions[self.slots + t],
             )
             for t in range(steps)
         ]
+        first, second, last = self.adjoint
         self._reverse_views = [
-            (
-                *(x[t] for x in self.adjoint),
-                *(flat(x[t]) for x in self.adjoint[:2]),
-                rows(self.adjoint[0][t]),
-                rows(self._first[t]),
-                self._second[t, :width],
-                self.actions[self.slots + t],
-                self.action_adjoint[self.slots + t],
-                past.adjoint_window(t),
+            _Reverse(
+                one=first[t],
+                two=second[t],
+                last=last[t],
+                one_flat=flat(first[t]),
+                two_flat=flat(second[t]),
+                one_rows=rows(first[t]),
+                y_one=rows(self._first[t]),
+                y_two=self._second[t, :width],
+                action=self.actions[self.slots + t],
+                action_adjoint=self.action_adjoint[self.slots + t],
+                past=past.adjoint_window(t),
             )
             for t in range(steps)
         ]
@@ -109,37 +148,37 @@ class Actor:
 
     def forward(self, t: int) -> None:
         """History and `input[t]` -> the action of step t."""
-        past, x, one, one_flat, folded, folded_flat, two, two_units, two_flat, action = self._forward_views[t]
+        s = self._forward_views[t]
         modes, flat, fold = self._modes, self._flat_modes, self._fold
-        dot(self._state, x, out=self._rows_of_state)
-        matmul(self._past, past, out=modes)
+        dot(self._state, s.state, out=self._rows_of_state)
+        matmul(self._past, s.past, out=modes)
         add(modes, self._of_state, out=modes)
-        dot(fold, flat, out=one_flat)
-        tanh(one, out=one)
-        matmul(fold, one_flat, out=folded_flat)
-        matmul(self._between, folded, out=modes)
-        dot(fold, flat, out=two_flat)
-        tanh(two_units, out=two_units)
-        dot(self._last, two, out=action)
-        tanh(action, out=action)
+        dot(fold, flat, out=s.one_flat)
+        tanh(s.one, out=s.one)
+        matmul(fold, s.one_flat, out=s.folded_flat)
+        matmul(self._between, s.folded, out=modes)
+        dot(fold, flat, out=s.two_flat)
+        tanh(s.two_units, out=s.two_units)
+        dot(self._last, s.two, out=s.action)
+        tanh(s.action, out=s.action)
         self.past.record(t)
 
     def reverse(self, t: int) -> None:
         """Adjoint of step t's action, in `action_adjoint`, -> of its history and of `input[t]` (`back`)."""
-        one, two, last, one_flat, two_flat, one_rows, y_1, y_2, y_3, action, history = self._reverse_views[t]
+        s = self._reverse_views[t]
         units, flat, fold, scratch = self._units, self._flat_sisters, self._fold, self._scratch
         self.past.reverse_record(t)
-        _through_tanh(action, y_3, self._four, last)
-        dot(self._last_t, last, out=units)
-        _through_tanh(units, y_2, scratch, units)
-        dot(fold, flat, out=two_flat)
-        matmul(self._between_t, two, out=self._modes)
+        _through_tanh(s.action_adjoint, s.action, self._four, s.last)
+        dot(self._last_t, s.last, out=units)
+        _through_tanh(units, s.y_two, scratch, units)
+        dot(fold, flat, out=s.two_flat)
+        matmul(self._between_t, s.two, out=self._modes)
         dot(fold, self._flat_modes, out=flat)
-        _through_tanh(units, y_1, scratch, units)
-        dot(fold, flat, out=one_flat)
-        matmul(self._past_t, one, out=self._back_past)
-        add(history, self._back_past, out=history)
-        dot(self._state_t, one_rows, out=self.back)
+        _through_tanh(units, s.y_one, scratch, units)
+        dot(fold, flat, out=s.one_flat)
+        matmul(self._past_t, s.one, out=self._back_past)
+        add(s.past, self._back_past, out=s.past)
+        dot(self._state_t, s.one_rows, out=self.back)
 
     def gradient(self, steps: int) -> Weights:
         """Derivative of the loss by the weights, in modes, after the reverse pass over ``steps`` steps."""
