@@ -116,9 +116,9 @@ class StagedRotors:
     def __init__(
         self, airframe: Airframe, n: int, half_s: float, unit_rad_s: float, dtype: type[np.floating]
     ) -> None:
-        idle, linear, quadratic, spinning = _mixers(airframe, half_s, unit_rad_s)
+        idle, linear, quadratic, yaw_per_spin_up = _mixers(airframe, half_s, unit_rad_s)
         self._n, self._idle = n, idle.astype(dtype) if idle.any() else None
-        mixer = [quadratic, linear, spinning] if airframe.rotor_inertia_kg_m2 else [quadratic, linear]
+        mixer = [quadratic, linear, yaw_per_spin_up] if airframe.rotor_inertia_kg_m2 else [quadratic, linear]
         self._mixer = np.hstack(mixer).astype(dtype)
         rates = airframe.rotor_rise_per_s, airframe.rotor_fall_per_s
         self._rise, self._fall = ([np.array(half_s * k, dtype) for k in ks] for ks in rates)
@@ -188,20 +188,20 @@ def _mixers(a: Airframe, half_s: float, unit_rad_s: float) -> tuple[Array, Array
     """
     x, y, _ = np.array(a.rotor_position_m).T
     sign, (jx, jy, jz) = np.array(a.rotor_torque_sign), a.inertia_kg_m2
-    by_thrust, by_torque, by_spin, by_spinning = np.zeros((4, 6, 4))
+    by_thrust, by_torque, gyro_per_speed, yaw_per_spin_up = np.zeros((4, 6, 4))
     by_thrust[0] = half_s * 2 / a.mass_kg
     by_thrust[1:3] = half_s / unit_rad_s * np.stack([y / jx, -x / jy])
     by_torque[3] = half_s / unit_rad_s * sign / jz
     momentum = a.rotor_inertia_kg_m2 * a.rotor_speed_max_rad_s * sign
-    by_spin[4], by_spin[5] = half_s * momentum / jx, -half_s * momentum / jy
-    by_spinning[3] = momentum / jz / unit_rad_s
+    gyro_per_speed[4], gyro_per_speed[5] = half_s * momentum / jx, -half_s * momentum / jy
+    yaw_per_spin_up[3] = momentum / jz / unit_rad_s
     constant, linear, quadratic = (
         f * by_thrust + t * by_torque for f, t in zip(a.thrust_n, a.torque_nm, strict=True)
     )
     rows = 6 if a.rotor_inertia_kg_m2 else 4
     return (
         constant.sum(1, keepdims=True)[:rows],
-        (linear + by_spin)[:rows],
+        (linear + gyro_per_speed)[:rows],
         quadratic[:rows],
-        by_spinning[:rows],
+        yaw_per_spin_up[:rows],
     )

@@ -134,11 +134,11 @@ class Symmetry:
         """(sisters, sisters and then values), element by element -> (modes, rows, columns, then values)."""
         sisters, values = np.split(x.reshape(self.order, -1, x.shape[1]), [-heard.shape[1]], 2)
         sisters = sisters.reshape(*sisters.shape[:2], self.order, -1)
-        parts = (
-            np.einsum("jk,jl,krlc->jrc", self.fold, self.fold, sisters),
-            np.einsum("jk,krv->jrv", self.fold, values) * heard[:, None],
-        )
-        return np.concatenate(parts, 2).astype(x.dtype)
+        # Sisters are folded twice, as rows k and as columns l, into the same mode j; values once, as rows.
+        twice = self.fold[:, :, None] * self.fold[:, None, :]
+        of_sisters = np.einsum("jkl,krlc->jrc", twice, sisters)
+        of_values = np.einsum("jk,krv->jrv", self.fold, values) * heard[:, None]
+        return np.concatenate([of_sisters, of_values], 2).astype(x.dtype)
 
     def _to_whole(self, x: Array, heard: NDArray[np.bool_]) -> Array:
         """The other way: the symmetric matrix that has these modes."""
