@@ -10,7 +10,7 @@ from tinyfly.contract import Contract, paper_contract
 from tinyfly.controllers import PaperPolicy
 from tinyfly.disturbance import STILL, Noise, Wind
 from tinyfly.errors import UserError
-from tinyfly.evaluate import SCENARIOS, compare, evaluate, fly_scenario
+from tinyfly.evaluate import SCENARIOS, Outcome, compare, evaluate, fly_scenario
 from tinyfly.flight import Conditions, fly
 from tinyfly.start import Start
 from tinyfly.trajectory import Hover, sample
@@ -36,6 +36,12 @@ def test_falling_is_lost_and_costs_the_bound():
     assert row["survival"] == 0
     assert row["hover_error_m"] == 2.0
     assert np.isnan(row["hover_error_m_ci"]).all()  # nobody is left to have one
+
+
+def test_an_errors_interval_begins_at_nought_however_few_survive():
+    none = np.zeros(2, bool)
+    row = Outcome("hover", 0.0, ~none, {"error_m": np.array([0.1, 0.6])}, none).row()
+    assert row["error_m_ci"][0] == 0 and row["error_m_ci"][1] > 3
 
 
 def test_not_a_number_is_lost():

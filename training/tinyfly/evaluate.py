@@ -107,7 +107,7 @@ class Outcome:
         for name, values in self.errors.items():
             if self.survived.any():
                 e = statistics.mean(values[self.survived])
-                row |= {name: e.mean, f"{name}_ci": [e.low, e.high]}
+                row |= {name: e.mean, f"{name}_ci": [max(e.low, 0.0), e.high]}  # of few, t may reach below 0
             else:
                 row |= {name: LOST_M, f"{name}_ci": [math.nan, math.nan]}
         if self.scenario == "recovery":
