@@ -68,6 +68,18 @@ def test_a_lone_stop_frame_works_whatever_its_sequence_number(target):
     assert not target.tick(now + 10_000).motors.any()
 
 
+@pytest.mark.parametrize("noise", [b"\xff", b"\x01", b"\x05ab"])
+def test_noise_on_the_idle_line_does_not_cost_the_frame_behind_it(target, noise):
+    now = lift(target, HOVER, LEVEL).time_us
+    before = target.stats()
+    target.link.write(noise)
+    assert state(target.step(now + 10_000, LEVEL)) == ("flying", "none")
+    target.link.write(noise)
+    number = target.link.send("stop")
+    target.link.wait(lambda f: f.sequence == number, "stop")
+    assert target.stats().bad_frame - before.bad_frame == 2  # the noise, and nothing else
+
+
 def test_a_replayed_arm_frame_does_nothing(target):
     lift(target, HOVER, LEVEL)
     identity = target.identity

@@ -14,14 +14,15 @@ from contextlib import contextmanager
 import pytest
 
 from tinyfly.errors import UserError
+from tinyfly.evaluate import airframe_of
 from tinyfly.network import Layer
 from tinyfly.policy import Policy
 from tinyfly_hil import campaign, emulator, protocol, target
 from tinyfly_hil.bridge import serial_line
 from tinyfly_hil.build import is_ours
-from tinyfly_hil.link import TargetError
+from tinyfly_hil.link import Link, TargetError
 from tinyfly_hil.protocol import Decoder, encode
-from tinyfly_hil.target import built_for, open_target
+from tinyfly_hil.target import Target, built_for, open_target
 
 PROMISED_S = 3.0
 
@@ -107,6 +108,23 @@ def test_a_chip_with_other_weights_is_refused_by_name_before_anything_is_armed(p
     with device(answer) as url:
         assert "'mine' (crc 00000001)" in complaint(url, policy_path)
     assert set(heard) == {"hello"}
+
+
+@pytest.mark.parametrize("lost", [1, 3])
+def test_a_stop_whose_answer_does_not_come_is_sent_again(policy, lost):
+    decoder, heard = Decoder(), []
+
+    def answer(data):
+        stops = [f for f in decoder.feed(data) if f.name == "stop"]
+        heard.extend(stops)
+        wanted = stops if len(heard) > lost else []
+        return b"".join(encode("status", f.sequence, state=8, reason=0, flags=0) for f in wanted)
+
+    with device(answer) as url:
+        link = Link(url)
+        assert Target(link, None, url, airframe_of(policy)).stop().state == 8
+        link.close()
+    assert len({f.sequence for f in heard}) == lost + 1
 
 
 def test_a_port_that_does_not_exist(policy_path):

@@ -19,7 +19,9 @@ A frame on the wire is
     COBS( version u8 | type u8 | sequence u16 | body | crc32 u32 )  0x00
 
 - Little-endian throughout. `crc32` is zlib's (reflected 0xEDB88320), over everything before it.
-- COBS removes the zeros, so a zero always ends a frame and a receiver finds its feet at the next one.
+- COBS removes the zeros, so a zero always ends a frame and a receiver finds its feet at the next one. The
+  host sends a zero before each frame, too: noise on the idle line then costs itself, and not the frame behind
+  it. Zeros between frames are nothing.
 - A decoded frame is at most {max_frame} bytes, {overhead} of them around the body. {baud} baud, 8N1.
 - The host numbers its frames from 1 to 65535, then from 1 again; a reply carries the number of the frame it
   answers. Frames that answer nothing (`boot`) carry 0.

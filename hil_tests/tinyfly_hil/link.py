@@ -114,10 +114,13 @@ class Link:
         return self._sequence
 
     def pack(self, name: str, **values: Any) -> bytes:
-        """The bytes of one message with the next sequence number, not yet sent."""
+        """The bytes of one message with the next sequence number, not yet sent.
+
+        A zero before them ends what noise may have begun on the idle line.
+        """
         self._sequence = self._sequence % 0xFFFF + 1
         self._transcript.append((">", Frame(name, self._sequence, protocol.make_body(name, values))))
-        return protocol.encode(name, self._sequence, **values)
+        return b"\0" + protocol.encode(name, self._sequence, **values)
 
     def write(self, data: bytes) -> None:
         """Send any bytes at all."""

@@ -178,5 +178,5 @@ def _renew(sent: bytes, old_nonce: int | None, nonce: int) -> bytes:
     frames = Decoder().feed(sent)
     if len(frames) == 1 and frames[0].name == "arm" and frames[0].body.boot_nonce == old_nonce:
         body = frames[0].body._asdict() | {"boot_nonce": nonce}
-        return protocol.encode("arm", frames[0].sequence, **body)
+        return b"\0" + protocol.encode("arm", frames[0].sequence, **body)
     return sent

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from tinyfly_hil.build import Build
 
 SETPOINT_VALUES = 18
+STOP_AGAIN_S = (
+    0.1,
+    0.2,
+    0.4,
+)  # without an answer for so long a stop is sent again; then it has link.answer_s
 
 
 class Refused(TargetError):
@@ -109,8 +114,19 @@ class Target:
         return self._ask("setpoint", kind=ENUMS["setpoint"][kind], flags=flags, reserved=0, values=padded)
 
     def stop(self) -> Any:
-        """Motors off now."""
-        return self._ask("stop")
+        """Motors off now. A stop that the line may have lost is sent again: it can do no harm twice."""
+        numbers = [self.link.send("stop")]
+        for patience_s in STOP_AGAIN_S:
+            try:
+                frame = self.link.wait(lambda f: f.sequence in numbers, "stop", patience_s)
+                break
+            except Restarted:
+                raise
+            except TargetError:
+                numbers.append(self.link.send("stop"))
+        else:
+            frame = self.link.wait(lambda f: f.sequence in numbers, "stop")
+        return self.accept(frame, "stop")
 
     def compensate(self, factor: float) -> Any:
         """Battery: rotor speed commands in flight times this (nominal voltage / measured), 0.8..1.25."""
