@@ -80,6 +80,15 @@ def test_noise_on_the_idle_line_does_not_cost_the_frame_behind_it(target, noise)
     assert target.stats().bad_frame - before.bad_frame == 2  # the noise, and nothing else
 
 
+def test_another_program_s_question_does_not_end_a_flight(target):
+    now = lift(target, HOVER, LEVEL).time_us
+    for ahead in (100, 1000, 0x7FFF):  # by number newer than ours
+        target.link.write(protocol.encode("hello", (target.link.sequence + ahead) & 0xFFFF))
+    target.link.write(protocol.seal(bytes([protocol.VERSION, 0x7E, 0xFF, 0x7F])))  # of no type that we know
+    for k in range(1, 20):
+        assert state(target.step(now + 10_000 * k, LEVEL)) == ("flying", "none")
+
+
 def test_a_replayed_arm_frame_does_nothing(target):
     lift(target, HOVER, LEVEL)
     identity = target.identity

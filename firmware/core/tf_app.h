@@ -33,9 +33,10 @@ typedef struct {
     tf_msg_control_t control; /* the last answer to a step or tick */
     uint32_t boot_nonce;
     uint32_t state_time_us; /* the sender's time of the last state */
-    uint16_t last_sequence;
+    uint32_t asked;         /* questions since the last command */
+    uint16_t last_sequence; /* of the last command */
     uint8_t clock;    /* TF_CLOCK_* */
-    bool heard;       /* a frame has come: last_sequence means something */
+    bool heard;       /* one has come: last_sequence means something */
     bool state_seen;  /* state_time_us means something */
     bool clock_set;   /* link clock: a frame has set it */
     _Atomic uint32_t head; /* of the ring; written by tf_app_receive only */

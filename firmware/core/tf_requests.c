@@ -167,55 +167,63 @@ static void on_reset(tf_app_t *app, const tf_frame_t *frame)
         app->port->reset(); /* the boot frame is the answer */
 }
 
-/* always: served whatever its sequence number. Asking is harmless, and stopping must never be refused. */
+/* A question changes nothing: anybody may ask it, whatever its number, and it makes no other frame old. A command must be
+ * newer than the last, but for a stop, which must never be refused. */
+typedef enum { QUESTION, COMMAND, ALWAYS } kind_t;
+
 static const struct {
     uint8_t type;
-    bool always;
+    kind_t kind;
     void (*handle)(tf_app_t *, const tf_frame_t *);
 } requests[] = {
-    {TF_MSG_HELLO, true, on_hello},
-    {TF_MSG_STOP, true, on_stop},
-    {TF_MSG_GET_STATS, true, on_get_stats},
-    {TF_MSG_RUN_SELF_TEST, false, on_self_test},
-    {TF_MSG_ARM, false, on_arm},
-    {TF_MSG_STEP, false, tf_app_on_step},
-    {TF_MSG_SETPOINT, false, on_setpoint},
-    {TF_MSG_SET_CLOCK, false, on_set_clock},
-    {TF_MSG_TICK, false, tf_app_on_tick},
-    {TF_MSG_INFER, false, on_infer},
-    {TF_MSG_DISARM, false, on_disarm},
-    {TF_MSG_RESET, false, on_reset},
-    {TF_MSG_COMPENSATE, false, on_compensate},
+    {TF_MSG_HELLO, QUESTION, on_hello},
+    {TF_MSG_STOP, ALWAYS, on_stop},
+    {TF_MSG_GET_STATS, QUESTION, on_get_stats},
+    {TF_MSG_RUN_SELF_TEST, COMMAND, on_self_test},
+    {TF_MSG_ARM, COMMAND, on_arm},
+    {TF_MSG_STEP, COMMAND, tf_app_on_step},
+    {TF_MSG_SETPOINT, COMMAND, on_setpoint},
+    {TF_MSG_SET_CLOCK, COMMAND, on_set_clock},
+    {TF_MSG_TICK, COMMAND, tf_app_on_tick},
+    {TF_MSG_INFER, COMMAND, on_infer},
+    {TF_MSG_DISARM, COMMAND, on_disarm},
+    {TF_MSG_RESET, COMMAND, on_reset},
+    {TF_MSG_COMPENSATE, COMMAND, on_compensate},
 };
 
-/* Is the frame younger than all before it? A duplicate, a replay or a straggler is not. With motors off a hello
+/* Is the frame younger than every command before it? A duplicate, a replay or a straggler is not. With motors off a hello
  * begins a new numbering: a host that starts again need not know where the last one ended. */
-static bool is_newer(tf_app_t *app, const tf_frame_t *frame)
+static bool is_newer(tf_app_t *app, const tf_frame_t *frame, kind_t kind)
 {
     const bool anew = frame->type == TF_MSG_HELLO && !tf_controller_motors_on(&app->controller);
     const uint16_t ahead = (uint16_t)(frame->sequence - app->last_sequence);
     const bool wrapped = frame->sequence < app->last_sequence && frame->sequence != 0u; /* nobody sends a 0 */
 
+    if (kind == QUESTION && !anew) {
+        app->asked++;
+        return true;
+    }
     if (app->heard && !anew) {
         if (ahead == 0u || ahead >= 0x8000u) {
             app->stats.duplicates++;
             return false;
         }
-        app->stats.sequence_gaps += ahead - 1u - wrapped;
+        const uint32_t missed = ahead - 1u - wrapped; /* but for the questions, whose numbers are not kept */
+        app->stats.sequence_gaps += missed > app->asked ? missed - app->asked : 0u;
     }
     app->heard = true;
+    app->asked = 0;
     app->last_sequence = frame->sequence;
     return true;
 }
 
 void tf_app_handle(tf_app_t *app, const tf_frame_t *frame)
 {
-    const bool newer = is_newer(app, frame);
-
     for (uint32_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
         if (requests[i].type != frame->type)
             continue;
-        if (newer || requests[i].always)
+        const bool newer = is_newer(app, frame, requests[i].kind);
+        if (newer || requests[i].kind == ALWAYS)
             requests[i].handle(app, frame);
         else if (frame->type == TF_MSG_STEP || frame->type == TF_MSG_TICK)
             tf_app_refuse_step(app, frame, TF_REASON_OLD_SEQUENCE);

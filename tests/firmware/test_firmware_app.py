@@ -91,7 +91,7 @@ def test_a_replayed_arm_does_not_restart_stopped_motors(app):
 
 def test_a_host_that_starts_again_may_number_from_one_while_motors_are_off(app):
     app.sequence = 500
-    app.ask("get_stats")
+    app.setpoint()
     app.sequence = 0
     assert reason(app.setpoint()) == "old_sequence"
     app.ask("hello", sequence=0)
@@ -112,6 +112,39 @@ def test_a_hello_in_flight_does_not_reopen_old_numbers(app):
     old = app.sequence - 10
     app.ask("hello", sequence=old)
     assert reason(app.setpoint(sequence=old + 1)) == "old_sequence"
+
+
+@pytest.mark.parametrize("ahead", [1, 2, 1000, 0x7FFF, 0x8000, 0xFFFF])
+@pytest.mark.parametrize("name", ["hello", "get_stats"])
+def test_anothers_question_in_flight_makes_no_frame_of_ours_old(app, name, ahead):
+    now = app.take_off()
+    number = (app.sequence + ahead) % 2**16
+    before = app.ask("get_stats")
+    for _ in range(3):
+        app.ask(name, sequence=number)
+    assert reason(app.step(now + 10 * MS)) == "none"
+    after = app.ask("get_stats")
+    assert (after.sequence_gaps, after.duplicates) == (before.sequence_gaps, before.duplicates)
+
+
+def test_a_message_that_nobody_knows_makes_no_frame_of_ours_old(app):
+    now = app.take_off()
+    (answer,) = app.wire(frame(0x7E, app.sequence + 30_000, b""))
+    assert reason(answer.body) == "bad_request"
+    assert reason(app.step(now + 10 * MS)) == "none"
+
+
+def test_our_own_questions_are_no_gaps_and_a_lost_command_among_them_is_one(app):
+    now = app.take_off()
+    before = app.ask("get_stats").sequence_gaps
+    for k in (1, 2, 3):
+        app.ask("hello")
+        app.ask("get_stats")
+        app.step(now + k * 10 * MS)
+    assert app.ask("get_stats").sequence_gaps == before
+    app.sequence += 1
+    app.step(now + 40 * MS)
+    assert app.ask("get_stats").sequence_gaps == before + 1
 
 
 def armed_again(app, now):
