@@ -146,6 +146,14 @@ def test_time_does_not_run_backwards_in_flight(target):
     assert before.time_us == control.time_us and (before.motors == control.motors).all()
 
 
+def test_a_clock_that_begins_anew_in_flight_turns_the_motors_off_after_ten_frames(target):
+    lift(target, HOVER, LEVEL, start_us=100_000_000)
+    before = [target.step(k * PERIOD_US, LEVEL) for k in range(9)]
+    assert all(state(control) == ("flying", "old_sequence") and control.motors.all() for control in before)
+    assert not target.step(9 * PERIOD_US, LEVEL).motors.any()
+    assert state(target.step(10 * PERIOD_US, LEVEL)) == ("failsafe", "link_lost")
+
+
 def test_a_repeated_time_stamp_is_no_new_state(target):
     now = bring_to(target, "flying")
     tilted = LEVEL.copy()

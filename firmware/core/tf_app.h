@@ -8,8 +8,9 @@
 #include "tf_link.h"
 
 #define TF_FIRMWARE "tinyfly 0.1.0"
-#define TF_TICK_US 2000u    /* own clock: a control step at least this often */
-#define TF_RING_BYTES 2048u /* received and not yet read; a power of two */
+#define TF_TICK_US 2000u     /* own clock: a control step at least this often */
+#define TF_BACKWARDS_MAX 10u /* link clock: so many frames in a row that run backwards are no time at all */
+#define TF_RING_BYTES 2048u  /* received and not yet read; a power of two */
 
 /* What the hardware offers. Functions must not be NULL. */
 typedef struct {
@@ -39,6 +40,7 @@ typedef struct {
     bool heard;       /* one has come: last_sequence means something */
     bool state_seen;  /* state_time_us means something */
     bool clock_set;   /* link clock: a frame has set it */
+    uint8_t backwards; /* link clock: frames in a row that would have set it back */
     _Atomic uint32_t head; /* of the ring; written by tf_app_receive only */
     _Atomic uint32_t tail; /* written by tf_app_poll only */
     _Atomic uint32_t overruns;

@@ -18,16 +18,23 @@ void tf_app_refuse_step(tf_app_t *app, const tf_frame_t *frame, uint8_t refusal)
     app->stats.refusals++;
 }
 
-/* The control clock's reading for a frame stamped time_us; false when it would run backwards with motors on. */
+/* The control clock's reading for a frame stamped time_us; false when it would run backwards with motors on. One such
+ * frame is a straggler; when no other kind comes the sender's clock began anew, and nobody knows how old the last state is. */
 static bool read_clock(tf_app_t *app, uint32_t time_us, uint32_t *now_us)
 {
     const bool backwards = (int32_t)(time_us - app->controller.now_us) < 0;
 
     *now_us = app->clock == TF_CLOCK_OWN ? app->port->time_us() : time_us;
-    if (app->clock == TF_CLOCK_OWN || (app->clock_set && !backwards))
+    if (app->clock == TF_CLOCK_OWN || (app->clock_set && !backwards)) {
+        app->backwards = 0;
         return true;
-    if (tf_controller_motors_on(&app->controller))
+    }
+    if (tf_controller_motors_on(&app->controller)) {
+        if (++app->backwards >= TF_BACKWARDS_MAX)
+            tf_app_step(app, app->controller.now_us + TF_LOST_US, NULL); /* old enough: motors off */
         return false;
+    }
+    app->backwards = 0;
     tf_controller_restart_clock(&app->controller, time_us); /* a sender that began anew */
     app->clock_set = true;
     return true;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from core import MS, App, moved, reason, state
 
 from tinyfly_hil.protocol import ENUMS, encode
@@ -21,6 +22,30 @@ def test_reordered_and_repeated_steps_change_nothing(app):
     np.testing.assert_array_equal(backwards.motors, good.motors)
     tick = app.ask("tick", time_us=now - 10 * MS)
     assert reason(tick) == "old_sequence"
+
+
+@pytest.mark.parametrize("name", ["step", "tick"])
+def test_a_senders_clock_that_begins_anew_in_flight_ends_it_after_ten_frames(app, name):
+    now = app.take_off()
+    frames = [{"step": app.step, "tick": lambda t: app.ask("tick", time_us=t)}[name](k) for k in range(1, 14)]
+    assert [(state(f), reason(f)) for f in frames[:9]] == [("flying", "old_sequence")] * 9
+    assert (state(frames[9]), reason(frames[9]), frames[9].motors.any()) == (
+        "failsafe",
+        "old_sequence",
+        False,
+    )
+    assert [(state(f), reason(f), f.time_us) for f in frames[10:]] == [
+        ("failsafe", "link_lost", k) for k in (11, 12, 13)
+    ]
+    assert app.controller.reason == "link_lost" and now > 13
+
+
+def test_stragglers_between_frames_in_time_do_not_end_a_flight(app):
+    now = app.take_off()
+    for k in range(1, 50):
+        for _ in range(9):
+            assert reason(app.step(now - k)) == "old_sequence"
+        assert state(app.step(now + k * MS)) == "flying"
 
 
 def test_a_repeated_answer_never_shows_motors_turning_after_a_stop(app):
