@@ -80,6 +80,14 @@ def test_hover_under(target, as_predicted, condition):
 
 
 @pytest.mark.thorough
+def test_at_half_its_rate_it_still_hovers(as_predicted, figure):
+    scenario = Scenario("half the rate", 6.0, values=(0.3, 0.0, 0.0), noise=1.0, rate_hz=50)
+    flight = as_predicted(scenario)
+    figure("hover_error_50_hz_m", flight.hover_error_m)
+    assert flight.hover_error_m < HOVER_M
+
+
+@pytest.mark.thorough
 @pytest.mark.parametrize("batch", range(5))
 def test_fifty_throws_are_caught(target, as_predicted, batch):
     for seed in range(10 * batch, 10 * batch + 10):

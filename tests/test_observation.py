@@ -47,8 +47,11 @@ class Plain:
         elapsed = 0 if self.time is None else (now - self.time) % 2**32
         dt = 0 if self.time is None else min((now - self.time) % 2**32, 100_000)
         self.time, self.phase = now, self.phase + dt
-        if self.phase >= self.period:
-            self.phase, self.due = self.phase % self.period, True
+        for _ in range(self.phase // self.period):
+            if self.due and self.slots:
+                self.slots = [*self.slots[1:], self.slots[-1]]
+            self.due = True
+        self.phase %= self.period
         error = s[:3] - r[:3]
         if self.c.integral:
             g = self.c.integral
@@ -150,6 +153,16 @@ def test_at_500_hz_the_history_advances_at_100_hz_and_its_newest_slot_is_the_mea
     np.testing.assert_array_equal(
         history, [0, 0, np.mean([0, 1, 2]), np.mean(range(3, 8)), np.mean(range(8, 13))]
     )
+
+
+@pytest.mark.parametrize("slots", [2, 3, 7])
+def test_a_policy_that_runs_slower_than_its_history_sees_each_command_as_long_as_it_stood(slots):
+    observer = Observer(TRACKING, 1)
+    for k in range(8):
+        x = observer.observe(10_000 * slots * k, np.zeros((13, 1), F), np.zeros((15, 1), F))
+        stood = [j // slots for j in range(slots * k)][-5:]
+        np.testing.assert_array_equal(x[:20:4, 0], [0] * (5 - len(stood)) + stood)
+        observer.record(np.full((4, 1), k, F))
 
 
 @given(st.lists(st.integers(-4_000, 4_000), min_size=20, max_size=60))

@@ -13,6 +13,17 @@ void tf_observation_init(tf_observation_t *observation)
     memset(observation, 0, sizeof *observation);
     observation->phase_us = PERIOD_US / 2u; /* a margin: a jittering clock skips no advance */
     observation->due = true;
+    observation->moved = true;
+}
+
+/* The history's oldest slot drops out, and its newest is still to be filled. */
+static void advance(tf_observation_t *observation)
+{
+#if TF_HAS_ACTION_HISTORY
+    memmove(observation->input, observation->input + TF_MOTORS,
+            (TF_ACTION_HISTORY_SIZE - TF_MOTORS) * sizeof(float));
+#endif
+    observation->moved = true;
 }
 
 uint32_t tf_observation_tick(tf_observation_t *observation, uint32_t now_us)
@@ -24,8 +35,9 @@ uint32_t tf_observation_tick(tf_observation_t *observation, uint32_t now_us)
     observation->started = true;
     observation->time_us = now_us;
     observation->phase_us += dt_us;
-    if (observation->phase_us >= PERIOD_US) {
-        observation->phase_us %= PERIOD_US;
+    for (; observation->phase_us >= PERIOD_US; observation->phase_us -= PERIOD_US) {
+        if (observation->due)
+            advance(observation); /* nobody has acted for a whole slot: the command stood, its newest slot is there twice */
         observation->due = true;
     }
     return dt_us;
@@ -197,16 +209,16 @@ void tf_observation_step(tf_observation_t *observation, uint32_t now_us, const t
 #endif
 }
 
-bool tf_observation_record(tf_observation_t *observation, const float action[TF_MOTORS])
+void tf_observation_record(tf_observation_t *observation, const float action[TF_MOTORS])
 {
-    const bool advance = observation->due;
+    const bool due = observation->due;
 
+    if (due)
+        advance(observation);
 #if TF_HAS_ACTION_HISTORY
     float *newest = observation->input + TF_ACTION_HISTORY_SIZE - TF_MOTORS;
 
-    if (advance) {
-        memmove(observation->input, observation->input + TF_MOTORS,
-                (TF_ACTION_HISTORY_SIZE - TF_MOTORS) * sizeof(float));
+    if (due) {
         memcpy(observation->sum, action, sizeof observation->sum);
         observation->count = 1;
     } else {
@@ -221,5 +233,4 @@ bool tf_observation_record(tf_observation_t *observation, const float action[TF_
     (void)action;
 #endif
     observation->due = false;
-    return advance;
 }

@@ -26,7 +26,8 @@ typedef struct {
     uint32_t time_us;              /* of the last step */
     uint32_t phase_us;             /* towards the history's next advance */
     bool started;
-    bool due; /* the history advances with the next action */
+    bool due;   /* the history advances with the next action */
+    bool moved; /* it has advanced: what was summed of its old slots is no longer so */
 } tf_observation_t;
 
 /* History, integral, force and turning zero: how an episode begins in training. */
@@ -39,7 +40,7 @@ uint32_t tf_observation_tick(tf_observation_t *observation, uint32_t now_us);
 void tf_observation_step(tf_observation_t *observation, uint32_t now_us, const tf_state_t *state,
                          const tf_reference_t *reference);
 
-/* Takes the action ([-1, 1]) that leaves now into the history. True when the history advanced by a slot. */
-bool tf_observation_record(tf_observation_t *observation, const float action[TF_MOTORS]);
+/* Takes the action ([-1, 1]) that leaves now into the history. */
+void tf_observation_record(tf_observation_t *observation, const float action[TF_MOTORS]);
 
 #endif

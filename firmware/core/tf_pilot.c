@@ -6,20 +6,13 @@
 void tf_pilot_init(tf_pilot_t *pilot)
 {
     tf_observation_init(&pilot->observation);
-    pilot->prepared = false;
 }
 
 void tf_pilot_prepare(tf_pilot_t *pilot)
 {
-    if (!pilot->prepared)
+    if (pilot->observation.moved)
         tf_policy_prepare(pilot->observation.input, &pilot->partial);
-    pilot->prepared = true;
-}
-
-static void record(tf_pilot_t *pilot, const float action[TF_MOTORS])
-{
-    if (tf_observation_record(&pilot->observation, action))
-        pilot->prepared = false; /* the old slots moved */
+    pilot->observation.moved = false;
 }
 
 uint8_t tf_pilot_step(tf_pilot_t *pilot, uint32_t now_us, const tf_state_t *state, const tf_reference_t *reference,
@@ -34,12 +27,12 @@ uint8_t tf_pilot_step(tf_pilot_t *pilot, uint32_t now_us, const tf_state_t *stat
     tf_policy_finish(pilot->observation.input, &pilot->partial, action);
     if (!tf_guard_numbers(action, TF_MOTORS, 1.0f))
         return TF_REASON_NON_FINITE_ACTION;
-    record(pilot, action);
+    tf_observation_record(&pilot->observation, action);
     return TF_REASON_NONE;
 }
 
 void tf_pilot_record(tf_pilot_t *pilot, uint32_t now_us, const float action[TF_MOTORS])
 {
     (void)tf_observation_tick(&pilot->observation, now_us);
-    record(pilot, action);
+    tf_observation_record(&pilot->observation, action);
 }

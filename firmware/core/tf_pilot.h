@@ -9,7 +9,6 @@
 typedef struct {
     tf_observation_t observation;
     tf_policy_partial_t partial; /* the network's first layer as far as it is known ahead of time */
-    bool prepared;               /* partial is up to date */
 } tf_pilot_t;
 
 /* As at the start of an episode. */

@@ -66,7 +66,6 @@ _BYTES += [
     "tf_guard_check",
     "tf_supervisor_handle",
     "tf_setpoint_set",
-    "tf_observation_record",
     "tf_app_poll",
 ]
 _BYTES += ["tf_within", "tf_finite"]

@@ -46,7 +46,7 @@ def test_armed_with_a_stale_setpoint_does_not_take_off(library):
     assert c.state == "armed"
 
 
-@pytest.mark.parametrize("dt_us", [10_000, 2000, 5000, 1000, 3333])
+@pytest.mark.parametrize("dt_us", [10_000, 2000, 5000, 1000, 3333, 13_000, 20_000])
 @pytest.mark.parametrize("prepare", [False, True])
 def test_the_chip_flies_as_numpy_does_bit_for_bit_at_any_rate(library, full_policy, dt_us, prepare):
     rng = np.random.default_rng(dt_us)

@@ -97,7 +97,8 @@ class Contract:
     c0 + c1 u + c2 u^2, on the nominal airframe.
 
     ``rate_hz`` is the rate the policy was trained at. Run faster, the history still advances at
-    ``history_rate_hz`` and its newest slot holds the mean of the actions since it last advanced.
+    ``history_rate_hz`` and its newest slot holds the mean of the actions since it last advanced. Run slower,
+    or late, it advances by as many slots as have passed, each with the command that stood.
     """
 
     channels: tuple[Channel, ...]

@@ -9,9 +9,10 @@ angular acceleration 0, no previous step.
 ``observe(time_us, sensed, reference)``
  1. time: dt_us = (time_us - previous time_us) modulo 2^32, at most 100000 (a stall must not wind up the
     integral); 0 on the first step. period_us = round(1e6 / history_rate_hz); phase_us begins at
-    period_us // 2; phase_us += dt_us; when it reaches period_us, phase_us %= period_us and the history is due
-    to advance. The first step is due as well. Half a period of margin keeps a jittering clock from skipping
-    an advance.
+    period_us // 2; phase_us += dt_us; each time it reaches period_us, phase_us -= period_us and the history
+    is due to advance; where it is due already the oldest slot drops out and the newest is repeated, for the
+    command has stood that long. The first step is due as well. Half a period of margin keeps a jittering
+    clock from skipping an advance.
  2. integral: I = clip(I + (gain * (dt_us * 1e-6)) * previous clipped error, +-limit). It is the error of
     the previous step, so that at a constant rate the policy sees the very sum that it was trained with.
  3. error = position - reference position; its clip to +-error_limit is kept for the next step.
@@ -179,10 +180,20 @@ class Observer:
             dt_us = min((time_us - self._time_us) % (1 << 32), LONGEST_STEP_US)
         self._time_us = time_us
         self._phase_us += dt_us
-        if self._phase_us >= self._period_us:
-            self._phase_us %= self._period_us
+        while self._phase_us >= self._period_us:
+            self._phase_us -= self._period_us
+            if self._due:
+                self._repeat()
             self._due = True
         return dt_us
+
+    def _repeat(self) -> None:
+        """Nobody has acted for a whole slot: the newest is there twice."""
+        if not self._history_rows:
+            return
+        self._advance()
+        end = self._top + self._history_rows
+        self._buffer[end - 4 : end] = self._buffer[end - 8 : end - 4]
 
     def _integrate(self, dt_us: int) -> None:
         integral = self.contract.integral
