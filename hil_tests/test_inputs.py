@@ -44,7 +44,9 @@ def twin(target, policy, kernel_of):
 
 def test_wild_states_at_uneven_times_are_answered_as_in_training_to_the_bit(target, twin):
     rng = np.random.default_rng(0)
-    assert dictate(target, twin, wild(rng, 200), rng.integers(1_000, 99_000, 200)) == []
+    dts_us = rng.integers(1_000, 99_000, 200)
+    dts_us[::3] = rng.integers(1_000, 24_000, 67)  # or all would count as late
+    assert dictate(target, twin, wild(rng, 200), dts_us) == []
 
 
 def test_a_long_standing_error_fills_the_integral_to_its_limit_and_empties_it_again(target, twin, policy):
@@ -54,8 +56,8 @@ def test_a_long_standing_error_fills_the_integral_to_its_limit_and_empties_it_ag
     away, back = LEVEL.copy(), LEVEL.copy()
     away[:3], back[:3] = (1.0, -1.0, 0.1), (-0.3, 0.3, -1.0)
     to_the_limit_s = integral.limit_m / (integral.gain_per_s * integral.error_limit_m)
-    steps = round(1.25 * to_the_limit_s / 0.09)
-    assert dictate(target, twin, [away] * steps + [back] * steps, [90_000] * 2 * steps) == []
+    steps = 2 * round(1.25 * to_the_limit_s / 0.11)
+    assert dictate(target, twin, [away] * steps + [back] * steps, [90_000, 20_000] * steps) == []
 
 
 def test_what_happened_during_an_outage_is_not_felt(target, twin, policy):

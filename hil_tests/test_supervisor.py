@@ -62,7 +62,7 @@ def test_armed_turns_at_idle_for_half_a_second_and_then_flies(target):
     target.setpoint("hover")
     now = settle(target)
     target.arm()
-    for late_us in (*range(50_000, WARM_UP_US, 50_000), WARM_UP_US - 1):
+    for late_us in (*range(20_000, WARM_UP_US, 20_000), WARM_UP_US - 1):
         control = target.step(now + late_us, LEVEL)
         assert state(control) == ("armed", "none")
         assert (control.motors == np.float32(IDLE)).all()
@@ -88,6 +88,24 @@ def test_a_descent_ends_after_five_seconds(target):
         assert name_of("state", target.step(now + late_us, LEVEL).state) == "degraded"
     control = target.step(now + 5_000_000, LEVEL)
     assert state(control) == ("failsafe", "descent_over") and not control.motors.any()
+
+
+@pytest.mark.parametrize(("gap_periods", "settles"), [(2.0, True), (2.4, True), (2.5, False), (4.0, False)])
+def test_states_too_slow_to_fly_do_not_settle(target, gap_periods, settles):
+    gap_us = int(gap_periods * 1e6 / target.identity.rate_hz)
+    target.lock_step()
+    for k in range(40):
+        control = target.step(k * gap_us, LEVEL)
+    assert bool(control.flags & 1 << ENUMS["flag"]["settled"]) == settles
+
+
+@pytest.mark.parametrize(("gap_periods", "after"), [(2.0, "flying"), (2.5, "degraded"), (4.0, "degraded")])
+def test_states_that_all_come_late_for_a_quarter_of_a_second_degrade(target, gap_periods, after):
+    now, gap_us = bring_to(target, "flying"), int(gap_periods * 1e6 / target.identity.rate_hz)
+    for k in range(1, -(-250_000 // gap_us) + 1):
+        assert state(target.step(now + k * gap_us, LEVEL)) == ("flying", "none")
+    expected = (after, "none" if after == "flying" else "stale_state")
+    assert state(target.step(now + (k + 1) * gap_us, LEVEL)) == expected
 
 
 LATE = [

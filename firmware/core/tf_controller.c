@@ -6,6 +6,8 @@
 
 #define HOVER (0.5f * (TF_HOVER_ACTION + 1.0f)) /* of full speed, at the mass that the policy takes for nominal */
 #define DEADLINE_US ((uint32_t)(1.5e6f / TF_HISTORY_RATE_HZ)) /* half a step late at the slowest rate */
+/* Half a step late at half the policy's rate, which it still flies; below, it tumbles. One lost frame is no gap. */
+#define LATE_US ((uint32_t)(2.5e6f / TF_POLICY_RATE_HZ))
 
 void tf_controller_init(tf_controller_t *controller, uint32_t now_us)
 {
@@ -125,11 +127,12 @@ static uint32_t look(const tf_controller_t *controller, uint32_t in_state_us, bo
         good && setpoint->present && !setpoint_older(setpoint, TF_STALE_US) && in_state_us >= TF_WARM_UP_US;
 
     const bool lost = guard->state_age_us >= TF_LOST_US;
+    const bool stale = guard->state_age_us >= TF_STALE_US || guard->late_us >= TF_TOO_SLOW_US;
 
     return (uint32_t)(lost && tf_guard_bad_of_late(guard)) << TF_EVENT_STATE_REFUSED |
            (uint32_t)lost << TF_EVENT_STATE_LOST |
            (uint32_t)setpoint_older(setpoint, TF_LOST_US) << TF_EVENT_SETPOINT_LOST |
-           (uint32_t)(guard->state_age_us >= TF_STALE_US) << TF_EVENT_STATE_STALE |
+           (uint32_t)stale << TF_EVENT_STATE_STALE |
            (uint32_t)(guard->latched == TF_REASON_NON_FINITE_STATE) << TF_EVENT_STATE_NON_FINITE |
            (uint32_t)(guard->latched == TF_REASON_IMPLAUSIBLE_STATE) << TF_EVENT_STATE_IMPLAUSIBLE |
            (uint32_t)(guard->latched == TF_REASON_NON_FINITE_ACTION) << TF_EVENT_ACTION_NON_FINITE |
@@ -198,7 +201,7 @@ static bool fly(tf_controller_t *controller, tf_setpoint_t *setpoint, const tf_s
         motors[i] = 0.5f * (action[i] + 1.0f);
     weigh(controller, dt_us, motors);
     memcpy(controller->guard.safe, motors, sizeof controller->guard.safe);
-    tf_guard_good(&controller->guard);
+    tf_guard_good(&controller->guard, LATE_US);
     return true;
 }
 
@@ -225,7 +228,7 @@ static bool act(tf_controller_t *controller, const tf_state_t *good, float motor
         for (uint32_t i = 0; i < TF_MOTORS; i++)
             motors[i] = output == TF_OUTPUT_IDLE ? TF_IDLE : 0.0f;
         if (good != NULL)
-            tf_guard_good(&controller->guard);
+            tf_guard_good(&controller->guard, LATE_US);
         return false;
     }
     const bool flown = fly(controller, setpoint, good, motors);

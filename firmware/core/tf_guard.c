@@ -7,6 +7,7 @@ void tf_guard_init(tf_guard_t *guard)
 {
     guard->state_age_us = UINT32_MAX;
     guard->good_us = 0;
+    guard->late_us = 0;
     for (uint32_t i = 0; i < TF_MOTORS; i++)
         guard->safe[i] = 0.0f;
     tf_guard_clear(guard);
@@ -59,11 +60,13 @@ uint8_t tf_guard_check(const tf_state_t *state)
     return TF_REASON_NONE;
 }
 
-void tf_guard_good(tf_guard_t *guard)
+void tf_guard_good(tf_guard_t *guard, uint32_t late_us)
 {
     /* Time counts from one good state to the next, when they are near and nothing bad came between. */
-    const bool unbroken = guard->state_age_us < TF_STALE_US && guard->bad_age_us[0] > guard->state_age_us;
+    const bool late = guard->state_age_us >= late_us;
+    const bool unbroken = !late && guard->bad_age_us[0] > guard->state_age_us;
 
+    guard->late_us = late ? tf_age_add(guard->late_us, guard->state_age_us) : 0u;
     guard->good_us = unbroken ? tf_age_add(guard->good_us, guard->state_age_us) : 0u;
     guard->state_age_us = 0;
 }

@@ -18,6 +18,7 @@
 #define TF_STALE_US 100000u      /* level and descend */
 #define TF_LOST_US 500000u       /* motors off */
 #define TF_SETTLED_US 500000u    /* of good states before an arm */
+#define TF_TOO_SLOW_US 250000u   /* not one state in time for so long: as good as stale */
 #define TF_BAD_WINDOW_US 100000u
 #define TF_BAD_COUNT 3u          /* bad ones in the window: degraded */
 
@@ -30,6 +31,7 @@
 typedef struct {
     uint32_t state_age_us;                 /* since the last good state */
     uint32_t good_us;                      /* for how long states have been good without a gap */
+    uint32_t late_us;                      /* for how long every good one has come late */
     uint32_t bad_age_us[TF_BAD_COUNT - 1]; /* since the last bad one, and the one before */
     uint8_t latched;                       /* TF_REASON_ of the latched fault, or none */
     float safe[TF_MOTORS];                 /* the last motor command that came from a good state */
@@ -47,8 +49,8 @@ void tf_guard_step(tf_guard_t *guard, uint32_t dt_us);
 /* TF_REASON_NONE, TF_REASON_NON_FINITE_STATE or TF_REASON_IMPLAUSIBLE_STATE. */
 uint8_t tf_guard_check(const tf_state_t *state);
 
-/* A good state has come (and, when flying, a good action from it). */
-void tf_guard_good(tf_guard_t *guard);
+/* A good state has come (and, when flying, a good action from it). late_us after the one before it is late: a gap. */
+void tf_guard_good(tf_guard_t *guard, uint32_t late_us);
 
 /* Something bad has come; the third within the window latches its reason. */
 void tf_guard_bad(tf_guard_t *guard, uint8_t reason);

@@ -162,7 +162,7 @@ class FaultyChip(Chip):
     def __init__(self, target: Target, injector: Injector):
         super().__init__(target)
         self.injector = injector
-        self.watch = Watch()
+        self.watch = Watch(target.identity.rate_hz)
         self.broken: list[str] = []
 
     def take_off(self, scenario: Scenario, sensed: Array) -> Array:

@@ -13,6 +13,8 @@ import numpy as np
 from tinyfly_hil.protocol import Decoder, Frame, name_of
 
 STALE_US, LOST_US = 100_000, 500_000  # without a good state: level and descend; motors off
+TOO_SLOW_US = 250_000  # every good state late for so long: the same as none
+LATE_PERIODS = 2.5  # of the policy's rate, since the one before
 BAD_WINDOW_US, BAD_COUNT = 100_000, 3  # so many bad states within the window: degraded
 DESCENT_US = 5_000_000  # degraded for so long: motors off
 MOTORS_ON = ("armed", "flying", "degraded")
@@ -34,8 +36,10 @@ def verdict(body: Any) -> str:
 class Watch:
     """Follows one flight from take-off."""
 
-    def __init__(self) -> None:
+    def __init__(self, rate_hz: float) -> None:
+        """``rate_hz``: the policy's."""
         self.state, self.reason = "disarmed", "none"
+        self._gap_us = int(LATE_PERIODS * 1e6 / rate_hz)
         self._decoder = Decoder()
         self._sequence: int | None = None  # of the last frame that counted
 
@@ -43,6 +47,7 @@ class Watch:
         """The chip flies, on a good state of this moment."""
         self.state, self.reason = "flying", "none"
         self._good_us = self._since_us = now_us
+        self._late_us = 0
         self._bad_us: list[int] = []
         self._latched = ""
 
@@ -99,11 +104,12 @@ class Watch:
         elif self.state == "degraded":
             if now_us - self._since_us >= DESCENT_US:
                 self._go("failsafe", "descent_over", now_us)
-        elif age_us >= STALE_US:
+        elif age_us >= STALE_US or self._late_us >= TOO_SLOW_US:
             self._go("degraded", "stale_state", now_us)
         elif self._latched:
             self._go("degraded", self._latched, now_us)
         if found == "none":
+            self._late_us = self._late_us + age_us if age_us >= self._gap_us else 0
             self._good_us = now_us
 
     def _go(self, state: str, reason: str, now_us: int) -> None:

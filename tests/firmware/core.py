@@ -42,6 +42,7 @@ class GuardData(ctypes.Structure):
     _fields_ = (
         ("state_age_us", ctypes.c_uint32),
         ("good_us", ctypes.c_uint32),
+        ("late_us", ctypes.c_uint32),
         ("bad_age_us", ctypes.c_uint32 * 2),
         ("latched", ctypes.c_uint8),
         ("safe", ctypes.c_float * 4),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from core import LEVEL, MS, Controller
 from hypothesis import given, settings
@@ -116,8 +117,53 @@ def test_a_good_state_just_in_time_keeps_it_flying(library):
     c = Controller(library).take_off()
     for _ in range(20):
         c.step(99 * MS, LEVEL)
+        c.step(99 * MS, LEVEL)
+        c.step(24_999, LEVEL)
         assert c.state == "flying"
-    assert c.counters.deadline_misses == 20
+    assert c.counters.deadline_misses == 60
+
+
+@pytest.mark.parametrize(
+    ("gap_us", "settles"), [(20_000, True), (24_999, True), (25_000, False), (99_999, False)]
+)
+def test_states_slower_than_the_policy_can_fly_do_not_settle(library, gap_us, settles):
+    c = Controller(library)
+    c.run(2000 * MS, gap_us)
+    assert (c.has("settled"), c.arm()) == (settles, "none" if settles else "link_not_settled")
+
+
+@pytest.mark.parametrize("gap_us", [25_000, 30_000, 50_000, 99_999])
+@pytest.mark.parametrize("bring_up", ["armed", "flying"])
+def test_states_that_all_come_too_late_are_as_good_as_stale_after_a_quarter_of_a_second(
+    library, gap_us, bring_up
+):
+    c = Controller(library).take_off()
+    if bring_up == "armed":
+        c.disarm()
+        c.run(520 * MS)
+        assert c.arm() == "none"
+    late = -(-250 * MS // gap_us)
+    c.run(late * gap_us, gap_us)
+    assert c.state == bring_up
+    c.step(MS, None)
+    assert (c.state, c.reason) == ({"armed": "failsafe", "flying": "degraded"}[bring_up], "stale_state")
+
+
+@pytest.mark.parametrize("gap_us", [20_000, 24_999])
+def test_states_at_half_the_policys_rate_are_flown(library, gap_us):
+    c = Controller(library).take_off()
+    c.run(2000 * MS, gap_us)
+    assert c.state == "flying"
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.4])
+def test_losing_states_at_random_degrades_nothing(library, share):
+    """At 100 Hz: ten seconds, the same in each run."""
+    rng = np.random.default_rng(0)
+    c = Controller(library).take_off()
+    for lost in rng.random(1000) < share:
+        c.step(10 * MS, None if lost else LEVEL)
+    assert c.state == "flying"
 
 
 def test_recovery_in_the_air_needs_half_a_second_of_good_states_and_a_new_arm(library):
