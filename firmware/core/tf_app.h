@@ -9,6 +9,7 @@
 
 #define TF_FIRMWARE "tinyfly 0.1.0"
 #define TF_TICK_US 2000u     /* own clock: a control step at least this often */
+#define TF_AHEAD_MAX_US 100000u /* own clock: a sender's stamps may run so much further than it, from one to the next */
 #define TF_BACKWARDS_MAX 10u /* link clock: so many frames in a row that run backwards are no time at all */
 #define TF_RING_BYTES 2048u  /* received and not yet read; a power of two */
 
@@ -33,7 +34,8 @@ typedef struct {
     tf_msg_stats_t stats;     /* the link's part; the controller counts its own */
     tf_msg_control_t control; /* the last answer to a step or tick */
     uint32_t boot_nonce;
-    uint32_t state_time_us; /* the sender's time of the last state */
+    uint32_t state_time_us; /* the sender's time of the last state ... */
+    uint32_t state_came_us; /* ... and ours */
     uint32_t asked;         /* questions since the last command */
     uint16_t last_sequence; /* of the last command */
     uint8_t clock;    /* TF_CLOCK_* */

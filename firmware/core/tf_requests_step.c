@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "tf_app.h"
+#include "tf_math.h"
 
 /* The last answer again, with what is wrong with this request. */
 void tf_app_refuse_step(tf_app_t *app, const tf_frame_t *frame, uint8_t refusal)
@@ -40,16 +41,26 @@ static bool read_clock(tf_app_t *app, uint32_t time_us, uint32_t *now_us)
     return true;
 }
 
-/* A state repeated or out of order is none: the age of the one before goes on growing. With motors off an older one is a
- * sender that began anew; the same one again is still none, or a frozen estimate would settle and arm. */
-static bool is_new_state(tf_app_t *app, uint32_t time_us)
+/* Does this stamp run away from the chip's own clock? Believed, it would make every later state an old one. */
+static bool runs_away(const tf_app_t *app, int32_t ahead_us, uint32_t now_us)
+{
+    const uint32_t passed_us = now_us - app->state_came_us;
+
+    return app->clock == TF_CLOCK_OWN && ahead_us > 0 && (uint32_t)ahead_us > tf_age_add(passed_us, TF_AHEAD_MAX_US);
+}
+
+/* A state repeated or out of order is none: the age of the one before goes on growing. With motors off an older one, or one far
+ * ahead, is a sender that began anew; the same one again is still none, or a frozen estimate would settle and arm. */
+static bool is_new_state(tf_app_t *app, uint32_t time_us, uint32_t now_us)
 {
     const int32_t ahead_us = (int32_t)(time_us - app->state_time_us);
+    const bool odd = ahead_us < 0 || runs_away(app, ahead_us, now_us);
 
-    if (app->state_seen && (ahead_us == 0 || (ahead_us < 0 && tf_controller_motors_on(&app->controller))))
+    if (app->state_seen && (ahead_us == 0 || (odd && tf_controller_motors_on(&app->controller))))
         return false;
     app->state_seen = true;
     app->state_time_us = time_us;
+    app->state_came_us = now_us;
     return true;
 }
 
@@ -71,7 +82,7 @@ void tf_app_on_step(tf_app_t *app, const tf_frame_t *frame)
     memcpy(state.quaternion, m.quaternion, sizeof state.quaternion);
     memcpy(state.velocity, m.velocity, sizeof state.velocity);
     memcpy(state.angular_velocity, m.angular_velocity, sizeof state.angular_velocity);
-    tf_app_step(app, now_us, is_new_state(app, m.time_us) ? &state : NULL);
+    tf_app_step(app, now_us, is_new_state(app, m.time_us, now_us) ? &state : NULL);
     tf_app_send_control(app, frame->sequence);
 }
 

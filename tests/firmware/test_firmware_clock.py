@@ -148,6 +148,38 @@ def fly_on_its_own_clock(app):
     return now
 
 
+@pytest.mark.parametrize(
+    ("ahead_us", "believed"),
+    [(10 * MS, True), (110 * MS, True), (110 * MS + 1, False), (1_000_000 * MS, False)],
+)
+def test_a_time_stamp_that_runs_away_from_the_chips_clock_is_no_new_state(app, ahead_us, believed):
+    now = fly_on_its_own_clock(app)  # the last state came now, and says so but for a microsecond
+    app.poll(now := now + 10 * MS)
+    answer = app.step(now - 10 * MS + 1 + ahead_us)
+    assert bool(answer.flags & 1 << ENUMS["flag"]["held"]) != believed
+    if not believed:  # and it has spoilt nothing
+        for _ in range(60):
+            app.poll(now := now + 10 * MS)
+            app.sent()
+            assert state(app.step(now + 1)) == "flying"
+
+
+def test_after_a_silence_a_time_stamp_may_be_ahead_by_as_much(app):
+    now = fly_on_its_own_clock(app)
+    app.poll(now := now + 90 * MS)
+    app.sent()
+    assert not app.step(now + 100 * MS + 1).flags & 1 << ENUMS["flag"]["held"]
+
+
+def test_with_motors_off_a_sender_may_begin_anew_anywhere(app):
+    now = 0
+    for start in (0, 1_000_000 * MS, 5):
+        for k in range(60):
+            app.poll(now := now + 10 * MS)
+            app.step(start + k * 10 * MS)
+        assert app.ask("get_stats").stale == 0 and app.controller.has("settled")
+
+
 def test_a_late_control_step_is_counted_on_its_own_clock_with_its_lateness(app):
     now = fly_on_its_own_clock(app)
     stats = app.ask("get_stats")
