@@ -18,7 +18,8 @@ void tf_app_init(tf_app_t *app, const tf_port_t *port, uint32_t boot_nonce)
     tf_controller_init(&app->controller, port->time_us());
     (void)tf_controller_self_test(&app->controller);
     tf_controller_restart_clock(&app->controller, port->time_us()); /* the test's duration is no control step */
-    tf_app_send(app, TF_MSG_BOOT, 0, body, tf_encode_boot(&boot, body));
+    (void)tf_app_send(app, TF_MSG_BOOT, 0, body, tf_encode_boot(&boot, body));
+    app->told_state = app->controller.supervisor.state; /* motors off, as everybody takes a chip's that has just booted to be */
 }
 
 void tf_app_receive(tf_app_t *app, uint8_t byte)
@@ -38,23 +39,25 @@ void tf_app_receive(tf_app_t *app, uint8_t byte)
 /* An answer for which there is no room is lost and counted: waiting for it would hold up the flight, and questions that come
  * faster than their answers go would never let the loop rest (and the watchdog be kicked). Motor commands come before
  * any other answer. */
-void tf_app_send(tf_app_t *app, uint8_t type, uint16_t sequence, const uint8_t *body, uint32_t n)
+bool tf_app_send(tf_app_t *app, uint8_t type, uint16_t sequence, const uint8_t *body, uint32_t n)
 {
     const uint32_t spare = type == TF_MSG_CONTROL ? 0u : TF_WIRE_BYTES(TF_MSG_CONTROL_BYTES);
     uint8_t wire[TF_WIRE_BYTES(LONGEST_ANSWER)];
 
     if (app->port->room() < TF_WIRE_BYTES(n) + spare) {
         app->stats.overruns++;
-        return;
+        return false;
     }
     app->port->send(wire, tf_link_encode(type, sequence, body, n, wire));
+    return true;
 }
 
 void tf_app_send_control(tf_app_t *app, uint16_t sequence)
 {
     uint8_t body[TF_MSG_CONTROL_BYTES];
 
-    tf_app_send(app, TF_MSG_CONTROL, sequence, body, tf_encode_control(&app->control, body));
+    if (tf_app_send(app, TF_MSG_CONTROL, sequence, body, tf_encode_control(&app->control, body)))
+        app->told_state = app->control.state;
 }
 
 /* Free-running, a control step is due TF_TICK_US after the one before. */
@@ -117,18 +120,23 @@ static void take(tf_app_t *app, uint8_t byte)
     }
 }
 
-/* On the chip's own clock time passes without frames; a change that nobody asked for is told unasked. */
+/* The motors turn, and not as the last answer to a state said: level and descend, which nobody asks for. */
+static bool blind(const tf_controller_t *controller)
+{
+    return (controller->flags >> TF_FLAG_HELD & 1u) != 0u && controller->guard.state_age_us > TF_HOLD_US;
+}
+
+/* On the chip's own clock time passes without frames. Motor commands that no answer has carried go out unasked: in every step
+ * without a state to fly on, and when the supervisor has changed its state, by itself or on a request. */
 static bool tick(tf_app_t *app)
 {
-    const uint8_t before = app->controller.supervisor.state;
-
     if (app->clock != TF_CLOCK_OWN)
         return false;
     const uint32_t now_us = app->port->time_us();
     if (now_us - app->controller.now_us < TF_TICK_US)
         return false;
     tf_app_step(app, now_us, NULL);
-    if (app->controller.supervisor.state != before)
+    if (app->control.state != app->told_state || blind(&app->controller))
         tf_app_send_control(app, 0);
     return true;
 }

@@ -38,7 +38,8 @@ typedef struct {
     uint32_t state_came_us; /* ... and ours */
     uint32_t asked;         /* questions since the last command */
     uint16_t last_sequence; /* of the last command */
-    uint8_t clock;    /* TF_CLOCK_* */
+    uint8_t told_state; /* the supervisor's, in the last motor frame that went out */
+    uint8_t clock;      /* TF_CLOCK_* */
     bool heard;       /* one has come: last_sequence means something */
     bool state_seen;  /* state_time_us means something */
     bool clock_set;   /* link clock: a frame has set it */
@@ -63,7 +64,7 @@ void tf_app_handle(tf_app_t *app, const tf_frame_t *frame);
 void tf_app_on_step(tf_app_t *app, const tf_frame_t *frame);
 void tf_app_on_tick(tf_app_t *app, const tf_frame_t *frame);
 void tf_app_refuse_step(tf_app_t *app, const tf_frame_t *frame, uint8_t refusal);
-void tf_app_send(tf_app_t *app, uint8_t type, uint16_t sequence, const uint8_t *body, uint32_t n);
+bool tf_app_send(tf_app_t *app, uint8_t type, uint16_t sequence, const uint8_t *body, uint32_t n);
 void tf_app_step(tf_app_t *app, uint32_t now_us, const tf_state_t *state);
 void tf_app_send_control(tf_app_t *app, uint16_t sequence);
 

@@ -24,9 +24,9 @@ A frame on the wire is
   it. Zeros between frames are nothing.
 - A decoded frame is at most {max_frame} bytes, {overhead} of them around the body. {baud} baud, 8N1.
 - The host numbers its frames from 1 to 65535, then from 1 again; a reply carries the number of the frame it
-  answers. Frames that answer nothing (`boot`) carry 0. A command has to be newer than the last, but for a
-  stop; questions (`hello`, `get_stats`) and unknown types may have any number, and make no other frame old.
-  With motors off a `hello` begins a new numbering.
+  answers. Frames that answer nothing (`boot`, a `control` unasked) carry 0. A command has to be
+  newer than the last, but for a stop; questions (`hello`, `get_stats`) and unknown types may have any number,
+  and make no other frame old. With motors off a `hello` begins a new numbering.
 - A receiver drops, and counts, what is not COBS, has the wrong CRC, another version, an unknown type
   or a body of the wrong length. CRC is integrity, not authenticity: see SECURITY.md.
 - Field types: `u8 u16 u32 u64 i32 f32` (IEEE 754), `TYPE[n]`, `char[n]` (zero padded), `f32[]` (the rest).

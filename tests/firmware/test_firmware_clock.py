@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from core import MS, App, moved, reason, state
@@ -90,30 +92,60 @@ def test_lock_step_flies_across_the_clocks_wrap(app):
     assert state(answer) == "flying"
 
 
-def test_on_its_own_clock_a_lost_link_is_told_unasked(app):
-    app.ask("set_clock", clock=OWN)
-    app.setpoint()
-    for now in range(0, 530 * MS, 10 * MS):
-        app.poll(now)
-        app.step(now + 77)
-    assert reason(app.arm()) == "none"
-    while app.controller.state != "flying":
-        now += 10 * MS
-        app.poll(now)
-        app.step(now + 77)
-    app.sent()
+def listen(app, now, ms):
+    """The motor frames that go out unasked while so many milliseconds pass: (when, body)."""
     told = []
-    for _ in range(600):
-        now += MS
-        app.poll(now)
-        told += [(f.name, f.sequence, state(f.body), reason(f.body), now) for f in app.sent()]
-    silent = now - 600 * MS
-    assert [t[:4] for t in told] == [
-        ("control", 0, "degraded", "stale_state"),
-        ("control", 0, "failsafe", "link_lost"),
+    for at in range(now + MS, now + (ms + 1) * MS, MS):
+        app.poll(at)
+        told += [(at, f.body) for f in app.sent() if (f.name, f.sequence) == ("control", 0)]
+    return told
+
+
+def test_on_its_own_clock_a_lost_link_is_told_unasked_step_by_step(app):
+    silent = fly_on_its_own_clock(app)
+    before = app.ask("get_stats").overruns
+    told = listen(app, silent, 600)
+    changes = [told[0], *(b for a, b in pairwise(told) if state(a[1]) != state(b[1]))]
+    assert [(at - silent, state(body), reason(body)) for at, body in changes] == [
+        (12 * MS, "flying", "none"),  # until then the last answer stands
+        (100 * MS, "degraded", "stale_state"),
+        (500 * MS, "failsafe", "link_lost"),
     ]
-    assert told[0][4] - silent in range(98 * MS, 103 * MS)
-    assert told[1][4] - silent in range(498 * MS, 503 * MS)
+    assert [at - silent for at, _ in told] == list(range(12 * MS, 501 * MS, 2 * MS))
+    mean = np.array([body.motors.mean() for _, body in told])
+    assert (np.diff(mean[45:-1]) < 0).all() and not told[-1][1].motors.any()
+    assert app.ask("get_stats").overruns == before
+
+
+@pytest.mark.parametrize("request_name", ["stop", "disarm"])
+def test_on_its_own_clock_motors_turned_off_by_a_request_are_told_with_the_next_step(app, request_name):
+    now = fly_on_its_own_clock(app)
+    app.ask(request_name)
+    told = listen(app, now, 20)
+    assert [(at - now, state(body), body.motors.any()) for at, body in told] == [
+        (2 * MS, {"stop": "stopped", "disarm": "disarmed"}[request_name], False)
+    ]
+
+
+def test_a_motor_frame_for_which_the_line_has_no_room_is_told_when_it_has(app, library):
+    now = fly_on_its_own_clock(app)
+    app.ask("stop")
+    library.bridge_room(10)
+    assert listen(app, now, 10) == []
+    library.bridge_room(2**32 - 1)
+    assert [state(body) for _, body in listen(app, now + 10 * MS, 10)] == ["stopped"]
+
+
+def test_nothing_is_told_unasked_while_states_come_in_time_or_in_lock_step(app):
+    now = fly_on_its_own_clock(app)
+    assert len(listen(app, now, 10)) == 0
+    app.ask("stop")
+    app.ask("disarm")
+    listen(app, now + 10 * MS, 10)
+    assert len(listen(app, now + 20 * MS, 1000)) == 0
+    app.take_off()
+    app.sent()
+    assert listen(app, now, 1000) == []
 
 
 def test_on_its_own_clock_the_time_stamp_of_a_frozen_estimator_goes_stale(app):
