@@ -5,7 +5,8 @@ import pytest
 
 from tinyfly_hil.flight import lift
 from tinyfly_hil.protocol import name_of
-from tinyfly_hil.world import LEVEL, Scenario
+from tinyfly_hil.target import Refused
+from tinyfly_hil.world import LEVEL, Scenario, World
 
 pytestmark = pytest.mark.thorough
 
@@ -46,6 +47,37 @@ def test_a_reference_is_taken_whole_previews_too(target, policy):
         values[row] = 1.0
         moved = answers(target, "reference", values, 2, start_us=5_000_000 * (2 + row))
         assert (moved != still[:2]).any(), f"value {row} plays no part"
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        ("position", (95.1, 0, 0)),
+        ("reference", (0, 0, -95.1, *[0] * 6)),
+        ("waypoints", (1, 1, 0, 95.1, 0)),
+        ("figure_eight", (94.5, 0, 0, 1, 1, 5.5, 2)),
+    ],
+)
+def test_no_place_is_taken_from_which_a_flight_would_leave_what_the_guard_believes(target, kind, values):
+    with pytest.raises(Refused) as refusal:
+        target.setpoint(kind, values)
+    assert refusal.value.reason == "bad_setpoint"
+
+
+@pytest.mark.parametrize("kind", ["velocity", "position"])
+def test_a_flight_towards_the_end_of_the_box_ends_within_it(target, kind):
+    values = {"velocity": (2.0, 0.0, 0.0), "position": (95.0, 0.0, 0.0)}[kind]
+    start = (93.0, 0, 0, *LEVEL[3:])
+    scenario = Scenario("to the end", 5.0, kind, values, start=tuple(map(float, start)))
+    world = World(scenario, target.airframe)
+    control = lift(target, scenario, world.sense())
+    for _ in range(scenario.steps):
+        world.advance(control.motors)
+        if kind == "velocity":
+            target.setpoint(kind, values)
+        control = target.step(control.time_us + scenario.period_us, world.sense())
+    assert name_of("state", control.state) == "flying"
+    assert 94.5 < world.position[0] < 96
 
 
 @pytest.mark.parametrize("said", [None, "before the disarm", "after it"])

@@ -40,6 +40,23 @@ static uint32_t count_values(uint8_t kind, const float *v, bool *bad)
     return 0u;
 }
 
+/* Every place that is asked for lies in the box that the guard believes, with room to overshoot. A velocity's is held there
+ * on the way, and a hover is where the vehicle is. */
+static bool within_the_box(uint8_t kind, uint32_t n, const float *v)
+{
+    switch (kind) {
+    case TF_SETPOINT_REFERENCE:
+    case TF_SETPOINT_POSITION: return tf_guard_numbers(v, 3, TF_SETPOINT_POSITION_MAX_M);
+    case TF_SETPOINT_WAYPOINTS: return tf_guard_numbers(v + 2, n - 2u, TF_SETPOINT_POSITION_MAX_M);
+    case TF_SETPOINT_FIGURE_EIGHT:
+        return tf_guard_numbers(v, 3, TF_SETPOINT_POSITION_MAX_M) && /* |c| + |a| and |c| + |b| / 2 */
+               tf_within(v[0] + v[3], TF_SETPOINT_POSITION_MAX_M) && tf_within(v[0] - v[3], TF_SETPOINT_POSITION_MAX_M) &&
+               tf_within(v[1] + 0.5f * v[4], TF_SETPOINT_POSITION_MAX_M) &&
+               tf_within(v[1] - 0.5f * v[4], TF_SETPOINT_POSITION_MAX_M);
+    default: return true;
+    }
+}
+
 static bool shape_makes_sense(uint8_t kind, const float *v)
 {
     if (kind == TF_SETPOINT_WAYPOINTS)
@@ -54,7 +71,8 @@ uint8_t tf_setpoint_set(tf_setpoint_t *setpoint, uint8_t kind, uint8_t flags, co
     bool bad = (flags >> TF_SETPOINT_FLAG_COUNT) != 0;
     const uint32_t n = count_values(kind, values, &bad);
 
-    if (bad || !tf_guard_numbers(values, n, TF_SETPOINT_MAX) || !shape_makes_sense(kind, values))
+    if (bad || !tf_guard_numbers(values, n, TF_SETPOINT_MAX) || !within_the_box(kind, n, values) ||
+        !shape_makes_sense(kind, values))
         return TF_REASON_BAD_SETPOINT;
     if (kind != TF_SETPOINT_VELOCITY || setpoint->kind != kind) /* a renewed velocity goes on from where it is */
         tf_setpoint_restart(setpoint);
@@ -82,6 +100,15 @@ static void start(tf_setpoint_t *setpoint, const float position[3])
         tf_waypoints_start(setpoint);
 }
 
+/* A velocity's along one axis: none outwards where the box ends. */
+static float velocity(const tf_setpoint_t *setpoint, uint32_t axis)
+{
+    const float v = setpoint->values[axis], at = setpoint->origin[axis];
+    const bool outwards = v > 0.0f ? at >= TF_SETPOINT_POSITION_MAX_M : at <= -TF_SETPOINT_POSITION_MAX_M;
+
+    return outwards ? 0.0f : v;
+}
+
 static void advance(tf_setpoint_t *setpoint, uint32_t dt_us, const float position[3])
 {
     setpoint->time_us = tf_age_add(setpoint->time_us, dt_us);
@@ -93,7 +120,7 @@ static void advance(tf_setpoint_t *setpoint, uint32_t dt_us, const float positio
         const float dt_s = (float)dt_us * 1e-6f;
 
         for (uint32_t i = 0; i < 3u; i++) {
-            const float moved = setpoint->origin[i] + setpoint->values[i] * dt_s;
+            const float moved = setpoint->origin[i] + velocity(setpoint, i) * dt_s;
             setpoint->origin[i] = position[i] + tf_clip(moved - position[i], TF_SETPOINT_LEASH_M);
         }
     }
@@ -107,7 +134,10 @@ static void sample(const tf_setpoint_t *setpoint, float lead_s, tf_point_t *poin
     switch (setpoint->kind) {
     case TF_SETPOINT_REFERENCE: memcpy(point, setpoint->values, sizeof *point); break;
     case TF_SETPOINT_POSITION: memcpy(point->position, setpoint->values, sizeof point->position); break;
-    case TF_SETPOINT_VELOCITY: memcpy(point->velocity, setpoint->values, sizeof point->velocity); break;
+    case TF_SETPOINT_VELOCITY:
+        for (uint32_t i = 0; i < 3u; i++)
+            point->velocity[i] = velocity(setpoint, i);
+        break;
     case TF_SETPOINT_WAYPOINTS: tf_waypoints_sample(setpoint, lead_s, point); break;
     case TF_SETPOINT_FIGURE_EIGHT: tf_figure_eight_sample(setpoint, lead_s, point); break;
     default: break; /* hover */

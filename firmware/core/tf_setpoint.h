@@ -13,6 +13,7 @@
 #define TF_WAYPOINTS 4
 
 #define TF_SETPOINT_MAX 100.0f           /* any value: m, m/s, m/s^2, s */
+#define TF_SETPOINT_POSITION_MAX_M 95.0f /* what is to be reached, per axis: the guard believes 100 m, and a flight overshoots */
 #define TF_SETPOINT_VELOCITY_MAX_M_S 2.0f /* per axis, as the paper's firmware clips */
 #define TF_SETPOINT_LEASH_M 0.5f         /* a velocity's moving position stays this close, per axis */
 #define TF_WAYPOINT_SPEED_MIN_M_S 0.1f

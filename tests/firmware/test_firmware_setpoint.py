@@ -137,7 +137,39 @@ BAD = [
     ("waypoints", [1, 0]), ("waypoints", [1, 5, *[0] * 15]), ("waypoints", [1, 1.5, 0, 0, 0]),
     ("waypoints", [0.09, 1, 0, 0, 0]), ("waypoints", [1, np.nan, 0, 0, 0]), ("position", [0, 0, 100.1]),
     ("velocity", [np.inf, 0, 0]), ("reference", [0] * 14 + [np.nan]), (6, []), (255, []),
+    ("position", [0, -95.1, 0]), ("reference", [0, 0, 95.1, *[0] * 12]),
+    ("waypoints", [1, 2, 0, 0, 0, 0, 96, 0]),
+    ("figure_eight", [94.5, 0, 0, 1, 1, 5.5, 2]), ("figure_eight", [-94.5, 0, 0, -1, 1, 5.5, 2]),
+    ("figure_eight", [0, 94.5, 0, 1, 1.1, 5.5, 2]), ("figure_eight", [0, 0, -95.1, 1, 1, 5.5, 2]),
+    ("figure_eight", [0, 94.5, 0, 1, -1.1, 5.5, 2]), ("figure_eight", [0, 0, 0, 1, 1, 5.5, -2]),
 ]  # fmt: skip
+AT_THE_END = [
+    ("position", [95, -95, 95]), ("reference", [95, 0, 0, *[0] * 12]), ("waypoints", [1, 1, -95, 0, 0]),
+    ("figure_eight", [94, -94.5, 95, -1, 1, 5.5, 2]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "values"), AT_THE_END)
+def test_a_place_may_be_asked_for_up_to_95_m(setpoint, kind, values):
+    assert setpoint.set(kind, values) == "none"
+
+
+@pytest.mark.parametrize("axis", range(3))
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_velocity_ends_where_the_box_does_and_leads_back_from_there(setpoint, axis, sign):
+    out, place = np.zeros(3), np.zeros(3)
+    out[axis], place[axis] = 2 * sign, 94.8 * sign
+    setpoint.set("velocity", out)
+    setpoint.step(0, place)
+    for _ in range(30):
+        held = setpoint.step(10 * MS, place)
+    np.testing.assert_allclose(held[:2, axis], [95 * sign, 0], atol=0.021)
+    beyond = 99 * np.sign(out)  # blown out by the wind, say: not yanked back, nor led on
+    for _ in range(30):
+        held = setpoint.step(10 * MS, beyond)
+    assert held[1, axis] == 0 and 94.9 < abs(held[0, axis]) <= 99
+    setpoint.set("velocity", -out)
+    assert setpoint.step(10 * MS, beyond)[1, axis] == -2 * sign
 
 
 @pytest.mark.parametrize(("kind", "values"), BAD)
@@ -169,7 +201,7 @@ def test_whatever_is_accepted_gives_finite_bounded_references(library, kind, val
     for dt_us in steps:
         reference = setpoint.step(dt_us)
         assert np.isfinite(reference).all()
-        assert np.abs(reference[0]).max() <= 201
+        assert np.abs(reference[0]).max() <= 95.3
 
 
 def test_sine_and_cosine_keep_to_their_stated_error(library):
