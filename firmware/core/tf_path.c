@@ -8,7 +8,6 @@
 /* The quintic's peaks: speed 15/8 of the mean, acceleration 10/sqrt(3) of length / T^2. */
 #define PEAK_SPEED 1.875f
 #define PEAK_ACCELERATION 5.7735027f
-#define LONGEST_S 1000.0f /* a leg, whatever the speed asked for: float keeps 0.1 ms here */
 
 static uint32_t waypoint_count(const tf_setpoint_t *setpoint)
 {
@@ -36,8 +35,7 @@ void tf_waypoints_start(tf_setpoint_t *setpoint)
         const float length = tf_sqrt(length2);
         const float at_speed_s = PEAK_SPEED * length / setpoint->values[0];
         const float at_acceleration_s = tf_sqrt(PEAK_ACCELERATION * length / TF_WAYPOINT_ACCELERATION_M_S2);
-        const float needed_s = at_speed_s > at_acceleration_s ? at_speed_s : at_acceleration_s;
-        setpoint->duration_s[i] = tf_clip(needed_s, LONGEST_S);
+        setpoint->duration_s[i] = at_speed_s > at_acceleration_s ? at_speed_s : at_acceleration_s;
     }
 }
 

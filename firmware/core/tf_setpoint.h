@@ -16,7 +16,7 @@
 #define TF_SETPOINT_POSITION_MAX_M 95.0f /* what is to be reached, per axis: the guard believes 100 m, and a flight overshoots */
 #define TF_SETPOINT_VELOCITY_MAX_M_S 2.0f /* per axis, as the paper's firmware clips */
 #define TF_SETPOINT_LEASH_M 0.5f         /* a velocity's moving position stays this close, per axis */
-#define TF_WAYPOINT_SPEED_MIN_M_S 0.1f
+#define TF_WAYPOINT_SPEED_MIN_M_S 0.16f /* the longest leg, 338 m, takes 3958 s: u32 microseconds end at 4294 */
 #define TF_WAYPOINT_ACCELERATION_M_S2 5.0f
 #define TF_FIGURE_EIGHT_PERIOD_MIN_S 1.0f
 #define TF_FIGURE_EIGHT_RAMP_MIN_S 0.1f /* or none */

@@ -50,7 +50,7 @@ def setpoint(library):
 @pytest.mark.parametrize(
     ("kind", "values"),
     [("figure_eight", FIGURE), ("figure_eight", [*FIGURE[:6], 0.0]), ("waypoints", WAYPOINTS), ("hover", []),
-     ("position", [1, 2, 3]), ("waypoints", [0.1, 1, *START])],
+     ("position", [1, 2, 3]), ("waypoints", [0.16, 1, *START])],
 )  # fmt: skip
 @pytest.mark.parametrize("dt_us", [2000, 3333, 10_000])
 def test_a_path_is_the_formula_and_its_previews_are_ahead_on_it(setpoint, kind, values, dt_us):
@@ -102,6 +102,15 @@ def test_waypoints_keep_to_their_speed_and_acceleration_and_hold_the_last(setpoi
     assert max(passed) < 1e-3
 
 
+def test_the_longest_leg_keeps_to_the_slowest_speed_too(setpoint):
+    start, end = [-100] * 3, [95] * 3
+    assert setpoint.set("waypoints", [0.16, 1, *end]) == "none"
+    flown = np.array([setpoint.step(MS * 1000, start) for _ in range(4000)])
+    assert np.linalg.norm(flown[:, 1], axis=1).max() <= 0.1601
+    np.testing.assert_allclose(np.diff(flown[:, 0], axis=0), flown[1:, 1], atol=1e-3)
+    np.testing.assert_array_equal(flown[-1, :2], [end, [0, 0, 0]])
+
+
 def test_a_velocity_is_clipped_and_its_position_moves_on_a_leash(setpoint):
     setpoint.set("velocity", [5.0, -3.0, 0.1])
     first = setpoint.step(0)
@@ -135,7 +144,7 @@ BAD = [
     ("figure_eight", [0, 0, 0, 1, 1, 5.5, 1e-45]),
     ("figure_eight", [0, 0, 0, 1, 101, 5.5, 2]), ("figure_eight", [np.nan, 0, 0, 1, 1, 5.5, 2]),
     ("waypoints", [1, 0]), ("waypoints", [1, 5, *[0] * 15]), ("waypoints", [1, 1.5, 0, 0, 0]),
-    ("waypoints", [0.09, 1, 0, 0, 0]), ("waypoints", [1, np.nan, 0, 0, 0]), ("position", [0, 0, 100.1]),
+    ("waypoints", [0.159, 1, 0, 0, 0]), ("waypoints", [1, np.nan, 0, 0, 0]), ("position", [0, 0, 100.1]),
     ("velocity", [np.inf, 0, 0]), ("reference", [0] * 14 + [np.nan]), (6, []), (255, []),
     ("position", [0, -95.1, 0]), ("reference", [0, 0, 95.1, *[0] * 12]),
     ("waypoints", [1, 2, 0, 0, 0, 0, 96, 0]),
