@@ -124,6 +124,16 @@ def test_silicon_runs_at_168_mhz_with_a_crystal_and_without(policy_path, crystal
     assert (84e6 / (word(image, TIM5_PSC) + 1), image.call("board_cost_hz")) == (1e6, 168_000_000)
 
 
+def test_a_clock_that_does_not_switch_leaves_buses_and_baud_rate_as_the_oscillator_has_them(policy_path):
+    image = Image(build(policy_path, "emulated").elf)
+    image.write(RCC_CR, struct.pack("<I", PLL_READY | CRYSTAL_READY))
+    image.on_read(0xE0001004, struct.pack("<I", 7))
+    image.call("board_init")
+    assert word(image, RCC_CFGR) == 0  # no bus is divided
+    assert 16e6 / word(image, USART_BRR) == pytest.approx(921600, rel=0.025)
+    assert (16e6 / (word(image, TIM5_PSC) + 1), image.call("board_cost_hz")) == (1e6, 16_000_000)
+
+
 @pytest.mark.parametrize(("status", "byte"), [(1 << 5, True), (1 << 3, False), (1 << 5 | 1 << 3, True)])
 def test_an_overrun_is_cleared_even_when_it_leaves_no_byte(policy_path, status, byte):
     image = Image(build(policy_path, "emulated").elf)

@@ -1,6 +1,8 @@
 /* STM32F405 (the Crazyflie's MCU; reference manual RM0090), on silicon and in QEMU's netduinoplus2: one source.
  * QEMU models neither clock tree nor cycle counter; both are found out at run time, and then TIM2, which ticks
  * once an instruction under -icount, is the probe. USART1 is on PA9 (tx) and PA10 (rx). */
+#include <stdatomic.h>
+
 #include "board.h"
 
 #include "cortex_m.h"
@@ -95,8 +97,11 @@ static uint32_t clock_init(void)
     FLASH_ACR = 5u | 1u << 8 | 1u << 9 | 1u << 10; /* five wait states, prefetch, both caches */
     if (!await(&FLASH_ACR, 7u, 5u))                /* taken, before the clock is fast */
         return HSI_HZ;
-    RCC_CFGR = 2u | 5u << 10 | 4u << 13;                  /* PLL; APB1 / 4, APB2 / 2 */
-    return await(&RCC_CFGR, 0xCu, 8u) ? CORE_HZ : HSI_HZ; /* switched? */
+    RCC_CFGR = 2u | 5u << 10 | 4u << 13; /* PLL; APB1 / 4, APB2 / 2 */
+    if (await(&RCC_CFGR, 0xCu, 8u))      /* switched? */
+        return CORE_HZ;
+    RCC_CFGR = 0; /* the internal oscillator, and buses as fast as it */
+    return HSI_HZ;
 }
 
 static bool cycles_count(void)
@@ -165,10 +170,12 @@ uint32_t board_room(void)
 /* Returns at once: the interrupt sends while the loop goes on to sum what it can ahead of the next state. */
 void board_send(const uint8_t *bytes, uint32_t n)
 {
-    for (uint32_t i = 0; i < n; i++) {
-        board.out[board.head % OUT_BYTES] = bytes[i];
-        board.head = board.head + 1u;
-    }
+    const uint32_t head = board.head;
+
+    for (uint32_t i = 0; i < n; i++)
+        board.out[(head + i) % OUT_BYTES] = bytes[i];
+    atomic_signal_fence(memory_order_release); /* the bytes before the head that shows them: volatile orders only itself */
+    board.head = head + n;
     USART_CR1 = USART_ON | USART_TXE;
     irq_pend(TF_UART_IRQ); /* QEMU raises no interrupt for an empty transmitter */
 }
