@@ -90,8 +90,8 @@ static void say_steps(uint32_t steps)
     uint8_t body[TF_MSG_STEP_BYTES];
 
     for (uint32_t i = 0; i < steps; i++) {
-        step.time_us = now_us + 50000u; /* lock-step: this is the time; own clock: only that it grows matters */
-        now_us += 40000u;
+        step.time_us = now_us + 20000u; /* lock-step: this is the time; own clock: only that it grows matters */
+        now_us += 10000u;
         say(TF_MSG_STEP, body, tf_encode_step(&step, body));
     }
 }
@@ -114,11 +114,11 @@ static void take_off(uint8_t clock, uint32_t start_us)
     keep_beginning(0, TF_STATE_DISARMED);
     say(TF_MSG_SET_CLOCK, &clock, 1);
     say(TF_MSG_SETPOINT, body, tf_encode_setpoint(&hover, body));
-    say_steps(14);
+    say_steps(28);
     keep_beginning(1, TF_STATE_DISARMED);
     say(TF_MSG_ARM, body, tf_encode_arm(&arm, body));
     keep_beginning(2, TF_STATE_ARMED);
-    say_steps(14);
+    say_steps(28);
 }
 
 static void prepare_beginnings(void)
@@ -126,12 +126,12 @@ static void prepare_beginnings(void)
     tf_decoder_init(&listener);
     take_off(TF_CLOCK_OWN, 0);
     keep_beginning(5, TF_STATE_FLYING);
-    take_off(TF_CLOCK_LINK, 0u - 1500000u); /* the clock wraps a moment later */
+    take_off(TF_CLOCK_LINK, 0u - 1220000u); /* the clock wraps a moment later */
     keep_beginning(3, TF_STATE_FLYING);
     now_us += 150000u;
     say_steps(1);
     keep_beginning(4, TF_STATE_DEGRADED);
-    say_steps(98);
+    say_steps(245);
     keep_beginning(6, TF_STATE_DEGRADED);
 }
 
