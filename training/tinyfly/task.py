@@ -125,7 +125,7 @@ def crazyflie(airframe: Airframe) -> Task:
         "crazyflie",
         _tracking_contract(airframe),
         Ranges.around(airframe),
-        starts=((0.7, Start()), (0.3, WILD)),
+        starts=((0.64, Start()), (0.36, WILD)),
         noise=Noise(tilt_bias_rad=0.005, velocity_bias_m_s=0.005, rate_bias_rad_s=0.01),
         wind=Wind(gust=0.03),
         latency_s=0.03,
@@ -202,8 +202,10 @@ def _tracking_contract(airframe: Airframe) -> Contract:
             Channel("reference_acceleration", 3),
             Channel("acceleration_preview", 3 * len(previews)),
         ),
-        integral=Integral(gain_per_s=0.7, error_limit_m=0.07, limit_m=1.0),
-        specific_force=SpecificForce(time_constant_s=0.1, trend_s=0.2, lead_s=0.22, quiet_m_s2=0.04),
+        integral=Integral(gain_per_s=0.7, error_limit_m=0.07, limit_m=0.3),
+        specific_force=SpecificForce(
+            time_constant_s=0.1, trend_s=0.2, lead_s=0.22, quiet_m_s2=0.04, limit_m_s2=6.0
+        ),
         angular_acceleration=AngularAcceleration(),
         preview_s=previews,
         hover_action=airframe.hover_action,
