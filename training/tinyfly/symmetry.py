@@ -135,8 +135,7 @@ class Symmetry:
         sisters, values = np.split(x.reshape(self.order, -1, x.shape[1]), [-heard.shape[1]], 2)
         sisters = sisters.reshape(*sisters.shape[:2], self.order, -1)
         # Sisters are folded twice, as rows k and as columns l, into the same mode j; values once, as rows.
-        twice = self.fold[:, :, None] * self.fold[:, None, :]
-        of_sisters = np.einsum("jkl,krlc->jrc", twice, sisters)
+        of_sisters = np.einsum("jk,jl,krlc->jrc", self.fold, self.fold, sisters)
         of_values = np.einsum("jk,krv->jrv", self.fold, values) * heard[:, None]
         return np.concatenate([of_sisters, of_values], 2).astype(x.dtype)
 
