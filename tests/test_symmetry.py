@@ -104,6 +104,7 @@ PLUS = replace(
 
 
 CONTRACT = make_task("crazyflie", CRAZYFLIE).contract
+COLUMNS = len(columns.input_scale(CONTRACT))
 
 
 @pytest.fixture(params=["both planes", "half a turn", "none"])
@@ -112,8 +113,7 @@ def drawn(request):
     airframe = PLUS if request.param == "half a turn" else CRAZYFLIE
     width = 16
     found = mirrors(airframe.layout) if request.param != "none" else []
-    rng, shapes = np.random.default_rng(1), ((width, 159), (width, width + 1), (4, width + 1))
-    assert len(columns.input_scale(CONTRACT)) == 159
+    rng, shapes = np.random.default_rng(1), ((width, COLUMNS), (width, width + 1), (4, width + 1))
     return Symmetry(found, CONTRACT, width), Weights(*(rng.standard_normal(s) for s in shapes))
 
 
@@ -165,7 +165,7 @@ def test_what_mirrors_make_alike_is_so_to_the_last_bit(drawn):
         units = np.arange(symmetry.width) ^ k
         biased = np.append(units, symmetry.width)
         past = (np.arange(128).reshape(-1, 4)[:, m.motors]).ravel()
-        seen, signs = np.append(past, np.arange(128, 159)), columns.mirror_signs(CONTRACT, m)
+        seen, signs = np.append(past, np.arange(128, COLUMNS)), columns.mirror_signs(CONTRACT, m)
         assert (whole.first == whole.first[units][:, seen] * signs).all()
         assert (whole.second == whole.second[units][:, biased]).all()
         assert (whole.last == whole.last[m.motors][:, biased]).all()
@@ -173,7 +173,7 @@ def test_what_mirrors_make_alike_is_so_to_the_last_bit(drawn):
 
 def test_a_number_for_each_column_is_found_in_modes_where_its_column_is(drawn):
     symmetry, free = drawn
-    scale = np.append(np.full(128, 0.5), np.random.default_rng(2).uniform(1, 9, 31))
+    scale = np.append(np.full(128, 0.5), np.random.default_rng(2).uniform(1, 9, COLUMNS - 128))
     scaled = symmetry.modes(replace(free, first=free.first * scale))
     np.testing.assert_allclose(symmetry.modes(free).first * symmetry.inputs(scale), scaled.first)
 
