@@ -52,8 +52,11 @@ def test_the_training_ranges_hold_every_named_airframe(name):
     def inside(value, bounds):
         return bounds[0] <= value <= bounds[1]
 
-    assert inside(4 * p.thrust[0] / GRAVITY_M_S2, r.thrust_to_weight)
-    assert inside(p.torque[0, 0], r.roll) and inside(p.torque[2, 0] / p.torque[0, 0], r.yaw)
+    thrust_to_weight = 4 * p.thrust[0] / GRAVITY_M_S2
+    assert inside(thrust_to_weight, r.thrust_to_weight)
+    assert inside(p.torque[0, 0] / thrust_to_weight, r.roll) and inside(
+        p.torque[2, 0] / p.torque[0, 0], r.yaw
+    )
     assert inside(
         p.torque[1, 0] / p.torque[0, 0], (r.asymmetry[0] / r.asymmetry[1], r.asymmetry[1] / r.asymmetry[0])
     )

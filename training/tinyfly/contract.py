@@ -83,7 +83,7 @@ class AngularAcceleration:
     rotors really give, and what a centre of mass that is off, or a bent blade, adds.
     """
 
-    time_constant_s: float = 0.02
+    time_constant_s: float = 0.025
     limit_rad_s2: float = 500.0
 
 

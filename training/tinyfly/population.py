@@ -50,7 +50,7 @@ class Ranges:
     layout: Layout  # see `Airframe.layout`
     thrust_to_weight: Range = (1.34, 2.4)
     mass: Range = (0.7, 1.3)  # the body's mass alone: inertia stays
-    roll: Range = (165.0, 1500.0)  # torque / inertia, rad/s^2
+    roll: Range = (105.0, 820.0)  # torque / inertia, rad/s^2, over thrust/weight: both grow with the rotors
     asymmetry: Range = (0.93, 1.07)  # roll and pitch each, times the above
     yaw: Range = (0.07, 0.16)  # yaw over roll torque / inertia
     rise_s: Range = (0.045, 0.18)
@@ -74,7 +74,7 @@ class Ranges:
         return replace(
             r,
             thrust_to_weight=_stretched(r.thrust_to_weight, airframe.thrust_to_weight),
-            roll=_stretched(r.roll, roll),
+            roll=_stretched(r.roll, roll / airframe.thrust_to_weight),
             yaw=_stretched(r.yaw, yaw / roll),
             rise_s=_stretched(r.rise_s, airframe.rotor_rise_s),
             fall_s=_stretched(r.fall_s, airframe.rotor_fall_s),
@@ -89,7 +89,7 @@ class Ranges:
         """n airframes of the family."""
         log, flat = _log_uniform(rng, n), _uniform(rng, n)
         weight_ratio = log(self.thrust_to_weight)
-        roll = log(self.roll)
+        roll = log(self.roll) * weight_ratio
         torque = np.stack([roll * log(self.asymmetry), roll * log(self.asymmetry), roll * log(self.yaw)])
         torque[1] *= self.pitch
         c0, c1 = np.maximum(flat(self.c0), 0), flat(self.c1)
