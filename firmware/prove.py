@@ -164,7 +164,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="less fuzzing, no mutants")
+    quick = "less fuzzing, no mutants; with --hil: what `tinyfly hil` runs without --thorough"
+    parser.add_argument("--quick", action="store_true", help=quick)
     parser.add_argument("--executions", type=int, help="of the fuzzer (default 1,000,000; quick 50,000)")
     parser.add_argument(
         "--hil",
@@ -182,7 +183,7 @@ def main() -> None:
         from tinyfly.errors import UserError
 
         try:
-            judge = mutants.hil_suite(options.hil, options.port)
+            judge = mutants.hil_suite(options.hil, options.port, options.quick)
             sys.exit(0 if prove([lambda: killing(judge, options.named)]) else 1)
         except UserError as e:
             parser.exit(2, f"prove: {e}\n")

@@ -11,7 +11,6 @@ from tinyfly_hil.flight import Beside, Chip, Twin, fly, lift
 from tinyfly_hil.protocol import name_of
 from tinyfly_hil.world import LEVEL, Scenario, thrown
 
-pytestmark = pytest.mark.thorough
 HERE = Scenario("dictated", 1.0)
 
 

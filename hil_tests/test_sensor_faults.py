@@ -115,7 +115,6 @@ SCALES = {1.0: "none", 1.001: "implausible_state"}
 LIMITS = {0: 100.0, 1: -100.0, 2: 100.0, 7: 30.0, 8: -30.0, 9: 30.0, 10: 60.0, 11: -60.0, 12: 60.0}
 
 
-@pytest.mark.thorough
 def test_every_number_is_believed_up_to_its_limit_and_not_beyond(target):
     now = lift(target, HOVER, LEVEL).time_us
     lengths = {0.949: "none", 1.048: "none", 0.948: "implausible_state", 1.05: "implausible_state"}
@@ -132,7 +131,6 @@ def test_every_number_is_believed_up_to_its_limit_and_not_beyond(target):
         target.step(now := now + 10_000, LEVEL)
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("height_m", [0.0, -1.0, 1.0])
 def test_blind_it_levels_out_within_30_ms_and_sinks_from_the_mean_of_what_was_flown(target, policy, height_m):
     """docs/safety.md, "Flying blind": the last command stands for 10 ms, its differences are gone at 30.

@@ -8,8 +8,6 @@ from tinyfly_hil.protocol import name_of
 from tinyfly_hil.target import Refused
 from tinyfly_hil.world import LEVEL, Scenario, World
 
-pytestmark = pytest.mark.thorough
-
 
 def answers(target, kind, values, steps=30, start_us=0):
     """(steps, 4) what a chip at rest in the origin is told to do about a set-point."""

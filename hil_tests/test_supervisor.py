@@ -9,7 +9,6 @@ from tinyfly_hil.protocol import ENUMS, name_of
 from tinyfly_hil.target import Refused, step_values
 from tinyfly_hil.world import IDLE, LEVEL, Scenario
 
-pytestmark = pytest.mark.thorough
 HOVER = Scenario("hover", 1.0)
 PERIOD_US, STALE_US, LOST_US, WARM_UP_US = 10_000, 100_000, 500_000, 500_000
 NAN = np.full(13, np.nan, np.float32)

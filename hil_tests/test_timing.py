@@ -41,7 +41,6 @@ def test_a_step_leaves_half_of_the_period_free(target):
     assert worst_s < 0.5 / target.identity.rate_hz
 
 
-@pytest.mark.thorough
 def test_free_running_at_500_hz_no_control_step_is_late(target, figure):
     if target.cost_unit != "cycles":
         pytest.skip("an emulator's clock is not a chip's; `tinyfly hil --free-run 10` counts all the same")

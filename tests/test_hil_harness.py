@@ -17,7 +17,7 @@ from tinyfly.errors import UserError
 from tinyfly.evaluate import airframe_of
 from tinyfly.network import Layer
 from tinyfly.policy import Policy
-from tinyfly_hil import campaign, emulator, protocol, target
+from tinyfly_hil import campaign, emulator, protocol, suite, target
 from tinyfly_hil.bridge import serial_line
 from tinyfly_hil.build import is_ours
 from tinyfly_hil.link import Link, TargetError
@@ -316,16 +316,17 @@ def test_a_chip_that_falls_silent_in_a_campaign_is_a_failure_and_gets_its_power_
 RUN = """
 import json, sys
 from pathlib import Path
-from tinyfly_hil.suite import run
+from tinyfly_hil import suite
 print("not for stdout", file=sys.stderr)
 where, select, junit, workers = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])
-print(json.dumps(run(where, "host", select=select, junit=junit, workers=workers)))
+suite.TESTS = Path(sys.argv[5])
+print(json.dumps(suite.run(where, "host", select=select, junit=junit, workers=workers)))
 """
 KEYS = "target passed failed hover_error_m figure_eight_rmse_m instructions_per_step flash_bytes ram_bytes"
 
 
-def run_suite(policy_path, select, junit, workers):
-    arguments = [sys.executable, "-c", RUN, policy_path, select, junit, str(workers)]
+def run_suite(policy_path, select, junit, workers, tests=suite.TESTS):
+    arguments = [sys.executable, "-c", RUN, policy_path, select, junit, str(workers), tests]
     done = subprocess.run(arguments, capture_output=True, text=True, check=True)
     return json.loads(done.stdout), done.stderr
 
@@ -347,3 +348,35 @@ def test_a_failure_is_reported_with_the_last_frames_whoever_ran_it(policy_path, 
     (report,) = result["failures"].values()
     assert "< control #" in report and "replay it:" in report
     assert report in said
+
+
+@pytest.mark.parametrize("select", ["", "another_nonce"])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_file_of_tests_that_does_not_import_is_a_failure_and_the_others_run(
+    policy_path, tmp_path, workers, select
+):
+    tests = tmp_path / "tests"
+    tests.mkdir()
+    shutil.copy(suite.TESTS / "test_identity.py", tests)
+    (tests / "test_broken.py").write_text("import no_such_module\n\n\ndef test_never_seen(): ...\n")
+    result, said = run_suite(policy_path, select, tmp_path / "hil.xml", workers, tests)
+    assert result["failed"] == 1 and result["passed"] >= 1
+    ((where, report),) = result["failures"].items()
+    assert "test_broken" in where and "no_such_module" in report and report in said
+    assert 'errors="1"' in (tmp_path / "hil.xml").read_text()
+
+
+def collected(*flags):
+    arguments = ["-c", os.devnull, "--rootdir", suite.TESTS, "--collect-only", "-q", *flags, suite.TESTS]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return {line for line in said.splitlines() if "::" in line}
+
+
+def test_the_quick_suite_has_all_of_the_supervisor_the_inputs_and_the_set_points():
+    """What the gate before propellers must not leave out: most mutants die of these."""
+    whole, quick = collected(), collected("--quick")
+    assert quick < whole
+    for name in ("test_supervisor.py", "test_inputs.py", "test_setpoints.py"):
+        assert any(name in test for test in quick)
+        assert not [test for test in whole - quick if name in test]

@@ -69,8 +69,11 @@ def core_tests(mutant: Mutant, firmware: Path) -> str:
         return _first_failure([*map(str, tests)], changes)
 
 
-def hil_suite(policy: Path, port: str) -> Judge:
-    """The suite of ``tinyfly hil`` as judge, over ``port`` (an emulator's) with a policy that flies."""
+def hil_suite(policy: Path, port: str, quick: bool = False) -> Judge:
+    """The suite of ``tinyfly hil`` as judge, over ``port`` (an emulator's) with a policy that flies.
+
+    ``quick``: only the part that ``tinyfly hil`` runs without ``--thorough``.
+    """
     from tinyfly.policy import Policy
     from tinyfly_hil.build import lock, pio
     from tinyfly_hil.target import EMULATORS
@@ -85,7 +88,7 @@ def hil_suite(policy: Path, port: str) -> Judge:
         suite = [str(p) for p in files if p.stem != "test_boards"]
         suite += ["-k", "not on_the_host_build"]  # that one is built from the sources that are right
         suite += ["--port", f"{port}:{image}", "--policy", str(policy), "--log", str(firmware / "logs")]
-        return _first_failure(suite)
+        return _first_failure([*suite, *(["--quick"] if quick else [])])
 
     return judge
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tinyfly.console import say
 from tinyfly.errors import UserError
 from tinyfly_hil.target import built_for, open_target
 from tinyfly_hil.tools import cores
@@ -51,10 +52,12 @@ def run(
         figure that this target cannot give.
 
     Raises:
-        UserError: the port cannot be opened, or runs something else.
+        UserError: the port cannot be opened, or runs something else; ``select`` is no expression, or matches
+            nothing.
     """
     import pytest
 
+    _require_expression(select)
     with open_target(port, policy) as target:  # say at once, in one line, what would fail every test
         name, crc = f"{target.identity.target} ({port})", target.identity.policy_crc
     build = built_for(port, policy)
@@ -75,6 +78,7 @@ def run(
     if workers is None:
         workers = min(cores(), WORKERS_MAX) if build and not select else 0
     arguments += ["-n", str(workers)]
+    arguments += ["--continue-on-collection-errors"]  # without, pytest ends as if somebody had interrupted it
     arguments += [] if thorough else ["--quick"]
     unfinished = junit and junit.with_name(f"{junit.name}.unfinished")  # no reader takes it for green
     arguments += ["--junitxml", str(unfinished)] if unfinished else []
@@ -87,7 +91,14 @@ def run(
             unfinished.unlink(missing_ok=True)
         if code == pytest.ExitCode.INTERRUPTED:
             raise KeyboardInterrupt
-        raise UserError(f"the suite did not run (pytest exit code {int(code)}): {collector.trouble}")
+        if code == pytest.ExitCode.NO_TESTS_COLLECTED:
+            raise UserError(
+                f"--select {select!r} matches no test"
+                + ("" if thorough else " of the quick suite; --thorough has more")
+            )
+        raise UserError(f"the suite did not run (pytest exit code {int(code)})")
+    if code == pytest.ExitCode.TESTS_FAILED and not collector.failures:
+        raise UserError("the suite failed and did not say where: run pytest hil_tests")
     if junit and unfinished:
         unfinished.replace(junit)
     return {
@@ -106,6 +117,21 @@ def run(
     }
 
 
+def _require_expression(select: str) -> None:
+    """pytest would say it too late, and in its own words."""
+    from _pytest.mark.expression import Expression
+
+    if not select.strip():
+        return
+    try:
+        Expression.compile(select)
+    except Exception as e:  # its class differs between versions of pytest
+        why = getattr(e, "msg", e)
+        raise UserError(
+            f"--select {select!r} is no expression such as 'flight and not wind': {why}"
+        ) from None
+
+
 class _Collector:
     """A pytest plugin that counts."""
 
@@ -113,7 +139,6 @@ class _Collector:
         self.passed = self.skipped = self._done = self._total = 0
         self.failures: dict[str, str] = {}
         self.figures: dict[str, float] = {}
-        self.trouble = "no test was found"
         self._progress = progress
 
     def pytest_collection_finish(self, session: Any) -> None:
@@ -123,14 +148,12 @@ class _Collector:
         self._total = len(ids)  # every worker collects all
 
     def pytest_collectreport(self, report: Any) -> None:
-        if report.failed:
-            self.trouble = report.longreprtext
+        if report.failed:  # a file that does not import: none of its tests will ever be reported
+            self._fail(report)
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         if report.failed:
-            sections = "".join(f"\n--- {title}\n{text}" for title, text in report.sections)
-            self.failures[report.nodeid] = f"{report.longreprtext}{sections}"
-            print(f"\nFAILED {report.nodeid}\n{self.failures[report.nodeid]}", file=sys.stderr)
+            self._fail(report)
         self.skipped += report.skipped
         if report.when == "call":
             self.passed += report.passed
@@ -141,6 +164,11 @@ class _Collector:
             if self._progress:
                 counts = {"passed": float(self.passed), "failed": float(len(self.failures))}
                 self._progress(self._done / max(self._total, 1), counts)
+
+    def _fail(self, report: Any) -> None:
+        sections = "".join(f"\n--- {title}\n{text}" for title, text in report.sections)
+        self.failures[report.nodeid] = f"{report.longreprtext}{sections}"
+        say(f"\nFAILED {report.nodeid}\n{self.failures[report.nodeid]}")
 
 
 @contextlib.contextmanager
