@@ -1,15 +1,19 @@
 """From a policy file to an image: built once, measured, and refused in one line."""
 
 import os
+import shutil
 import subprocess
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from policies import any_policy, random_policy
 
 from tinyfly.airframe import Airframe
 from tinyfly.contract import paper_contract
 from tinyfly.errors import UserError
+from tinyfly.network import Layer
+from tinyfly.policy import Policy
 from tinyfly_export.kernels import KERNELS, flash_bytes, kernel
 from tinyfly_hil import build as module
 from tinyfly_hil import crazyflie
@@ -40,6 +44,7 @@ def test_an_unchanged_policy_is_not_built_twice(path, monkeypatch):
 
 
 def test_another_policy_is_another_image(path, tmp_path, monkeypatch):
+    """Built where the first one's is kept: a fingerprint that is always the same would hand that out."""
     build(path, "emulated")
     asked = []
 
@@ -48,11 +53,45 @@ def test_another_policy_is_another_image(path, tmp_path, monkeypatch):
         raise UserError("enough")
 
     monkeypatch.setattr(module, "pio", pio)
-    other = random_policy(paper_contract(), (16,), seed=2).save(tmp_path / "other.policy")
-    monkeypatch.setattr(module, "KEPT", tmp_path / "images")
+    *inner, last = (policy := Policy.load(path)).layers
+    last = Layer(last.weight, np.nextafter(last.bias, np.float32(9)))  # the last bits of four numbers
+    other = Policy.create(policy.contract, (*inner, last), policy.airframe, policy.provenance)
+    other_path = other.save(tmp_path / "other.policy")
     with pytest.raises(UserError, match="enough"):
-        build(other, "emulated")
-    assert asked == [other]
+        build(other_path, "emulated")
+    assert asked == [other_path]
+
+
+def fingerprint(policy, target="emulated", kernel="float32", compiler="cc"):
+    return module._fingerprint(policy, target, kernel, compiler)
+
+
+def test_all_that_an_image_depends_on_is_in_its_fingerprint(policy, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    source, exporter, simulator = (
+        tmp_path / name
+        for name in ("firmware/core/tf_x.c", "export/tinyfly_export/c.py", "training/tinyfly/rotors.py")
+    )
+    for file in (source, exporter, simulator):
+        file.parent.mkdir(parents=True)
+        file.write_text("one")
+    first = fingerprint(policy)
+    assert fingerprint(policy) == first
+    golden = replace(policy, golden_action=np.nextafter(policy.golden_action, np.float32(2)))
+    different = [fingerprint(golden), fingerprint(policy, "stm32f405"), fingerprint(policy, kernel="int8")]
+    monkeypatch.setattr(module, "_compiler_version", lambda compiler: "another")
+    different.append(fingerprint(policy))
+    monkeypatch.undo()
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    integers = fingerprint(policy, kernel="int8")
+    simulator.write_text("two")
+    assert fingerprint(policy) == first and fingerprint(policy, kernel="int8") != integers
+    for file in (source, exporter):
+        file.write_text("two")
+        different.append(fingerprint(policy))
+    source.rename(source.with_name("tf_y.c"))
+    different.append(fingerprint(policy))
+    assert len({first, *different}) == 1 + len(different)
 
 
 def test_an_image_in_integers_is_another_image_and_half_the_constants(path):
@@ -123,6 +162,43 @@ def test_a_failed_build_says_what_the_compiler_said(path, monkeypatch, tmp_path)
     monkeypatch.setattr(module, "ROOT", tmp_path)  # no platformio.ini here
     with pytest.raises(UserError, match="building emulated failed"):
         module.pio(path, "emulated")
+
+
+MISTAKES = {
+    "does not compile": ("int broken(void) { return 1 +; }", r"tf_app\.c:1:\d+: error: expected expression"),
+    "does not link": ("#define tf_app_init gone", "undefined reference to `tf_app_init'"),
+}
+
+
+@pytest.mark.parametrize("target", ["emulated", "host"])
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_failed_build_repeats_the_first_line_that_says_why(path, monkeypatch, tmp_path, target, mistake):
+    text, said = MISTAKES[mistake]
+    for part in ("core", "ports"):
+        shutil.copytree(module.ROOT / "firmware" / part, tmp_path / part)
+    app = tmp_path / "core" / "tf_app.c"
+    app.write_text(f"{text}\n{app.read_text()}")
+    monkeypatch.setattr(module, "BUILDING", tmp_path / "building")
+    with pytest.raises(UserError, match=rf"^building {target} failed: .*{said}") as error:
+        module.pio(path, target, firmware=tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_checkout_may_lie_in_a_folder_whose_name_has_a_space(path, monkeypatch, tmp_path):
+    root = tmp_path / "my checkout"
+    shutil.copytree(module.ROOT / "firmware", root / "firmware")
+    shutil.copy(module.ROOT / "platformio.ini", root)
+    monkeypatch.setattr(module, "ROOT", root)
+    monkeypatch.setattr(module, "BUILDING", root / "building")
+    assert occupied(module.pio(path, "emulated")) == occupied(build(path, "emulated").elf)
+
+
+def test_where_nothing_may_be_written_nothing_is_built_and_one_line_says_so(path, monkeypatch, tmp_path):
+    (tmp_path / ".pio").touch()
+    monkeypatch.setattr(module, "KEPT", tmp_path / ".pio" / "images")
+    monkeypatch.setattr(module, "pio", lambda *_: pytest.fail("built"))
+    with pytest.raises(UserError, match=r"^nothing can be built in .*\.pio \(Not a directory\)"):
+        build(path, "emulated")
 
 
 def test_a_crazyflie_checkout_without_its_submodules_is_told_how_to_get_them(path, tmp_path):

@@ -44,9 +44,7 @@ class Image:
             import unicorn
             from unicorn import arm_const
         except ImportError:
-            raise UserError(
-                "unicorn is missing (it emulates the image): .venv/bin/pip install 'tinyfly[image]'"
-            ) from None
+            raise UserError("unicorn is missing (it emulates the image): pip install -e '.[image]'") from None
         from elftools.elf.elffile import ELFFile
         from elftools.elf.sections import SymbolTableSection
 

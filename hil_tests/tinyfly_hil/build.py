@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -29,6 +31,11 @@ KEPT = ROOT / ".pio" / "images"  # finished images, by fingerprint
 BUILDING = ROOT / ".pio" / "building"  # not .pio/build: a bare `pio run` may be at work there
 SOURCES = ("platformio.ini", "firmware/core", "firmware/ports", "firmware/protocol", "firmware/platformio")
 EXPORTER, SIMULATOR = ("export/tinyfly_export", "training/tinyfly/modal.py"), ("training/tinyfly",)
+_CAUSES = (  # best first; before an undefined reference ld says in which function, which is no cause
+    r"^(?!collect2: ).*(?:[Ee]rror: |: undefined reference to |\bld: (?!warning: |.*: in function )).*$",
+    r"^.*\bld: warning: .*$",  # fatal, as the firmware is linked
+    r"^.*[Ee]rror.*$",
+)
 IMAGES_MAX = 64  # kept; about 0.5 MB each
 TIMEOUT_S = 300.0
 
@@ -188,10 +195,17 @@ def pio(
             f"building {target} took more than {TIMEOUT_S:g} s; try `pio run -v -e {target}`"
         ) from None
     if done.returncode != 0:
-        said = [x for x in (done.stderr + done.stdout).splitlines() if "error" in x.lower()]
-        raise UserError(f"building {target} failed: {said[0] if said else done.stderr.strip()[-200:]}")
+        raise UserError(f"building {target} failed: {_cause(done.stderr + done.stdout)}")
     folder = BUILDING / target
     return folder / ("firmware.elf" if board(target)["build"]["compiler"] else "firmware")
+
+
+def _cause(output: str) -> str:
+    """The line of a failed build that says why: the compiler's or linker's first, not `ld returned 1`."""
+    for wanted in _CAUSES:
+        if found := re.search(wanted, output, re.MULTILINE):
+            return found[0].strip()
+    return output.strip()[-200:].replace("\n", " ") or "it did not say why"
 
 
 def _fingerprint(policy: Policy, target: str, kernel: str, compiler: str) -> str:
@@ -216,8 +230,17 @@ def _compiler_version(compiler: str) -> str:
 
 @contextlib.contextmanager
 def lock() -> Iterator[None]:
-    """One build at a time: PlatformIO's folders are shared."""
-    KEPT.mkdir(parents=True, exist_ok=True)
-    with (KEPT / ".lock").open("w") as f:
+    """One build at a time: PlatformIO's folders are shared. UserError when this user may not write them."""
+    try:
+        for folder in (KEPT, BUILDING):
+            folder.mkdir(parents=True, exist_ok=True)
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        f = (KEPT / ".lock").open("w")
+    except OSError as e:
+        raise UserError(
+            f"nothing can be built in {KEPT.parent} ({e.strerror}): take a checkout of your own"
+        ) from None
+    with f:
         fcntl.flock(f, fcntl.LOCK_EX)
         yield

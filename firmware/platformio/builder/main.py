@@ -54,7 +54,7 @@ if prefix:
     env.Append(LINKFLAGS=["-nostartfiles", "--specs=nosys.specs", "-Wl,--gc-sections,--fatal-warnings"])
     for region, (origin, length) in build["memory"].items():
         env.Append(LINKFLAGS=[f"-Wl,--defsym=__{region}_origin={origin},--defsym=__{region}_length={length}"])
-    env.Append(LINKFLAGS=["-Wl,-Map,$BUILD_DIR/firmware.map"])
+    env.Append(LINKFLAGS=['"-Wl,-Map,$BUILD_DIR/firmware.map"'])  # quoted: the folder's name may have a space
     env.Replace(LDSCRIPT_PATH=env.subst("$PROJECT_SRC_DIR/ports/cortex_m/cortex_m.ld"))
     env.Replace(
         SIZEPROGREGEXP=r"^(?:\.text|\.data)\s+(\d+)",
