@@ -61,7 +61,7 @@ def test_the_viewer_needs_a_screen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_flight_is_recorded_for_the_viewer(tmp_path: Path) -> None:
-    rerun = pytest.importorskip("rerun", reason="pip install 'tinyfly[rerun]'")
+    rerun = pytest.importorskip("rerun", reason="pip install -e '.[rerun]'")
     recording = rerun.RecordingStream("tinyfly")
     recording.save(tmp_path / "flight.rrd")
     draw = viewer.Viewer(recording)
@@ -75,7 +75,7 @@ def test_a_flight_is_recorded_for_the_viewer(tmp_path: Path) -> None:
 def test_a_viewer_that_does_not_open_leaves_the_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rerun = pytest.importorskip("rerun", reason="pip install 'tinyfly[rerun]'")
+    rerun = pytest.importorskip("rerun", reason="pip install -e '.[rerun]'")
 
     def refuse(**_: object) -> None:
         raise RuntimeError("\nno viewer on this machine\n")

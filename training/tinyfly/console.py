@@ -7,7 +7,7 @@ import math
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Literal, Protocol
 
 Justify = Literal["left", "right"]
@@ -26,8 +26,9 @@ def print_json(result: dict[str, Any]) -> None:
 
 
 def say(text: str) -> None:
-    """One line for people, on stderr: stdout belongs to results."""
-    print(text, file=sys.stderr, flush=True)
+    """One line for people, on stderr: stdout belongs to results. That nobody reads it stops nothing."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def show_table(
@@ -37,12 +38,16 @@ def show_table(
     from rich.console import Console
     from rich.table import Table
 
+    class Plain(Console):
+        def on_broken_pipe(self) -> None:  # rich's own exits with 1, whatever the result was
+            raise
+
     table = Table(title=title, title_justify="left", header_style="bold")
     for i, column in enumerate(columns):
         table.add_column(column, justify=justify if i else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
-    Console(markup=False, emoji=False).print(table)  # '.[torch]' is no style, :8000: no picture
+    Plain(markup=False, emoji=False).print(table)  # '.[torch]' is no style, :8000: no picture
 
 
 def error_text(error_m: float, interval_m: Iterable[float], survival: float, unit: str = " mm") -> str:

@@ -85,6 +85,8 @@ class Build:
 
         kernel = None if self.kernel == "auto" else self.kernel
         if self.target != "crazyflie":
+            if self.crazyflie_base:
+                raise UserError(f"--crazyflie-base is for --target crazyflie, not for {self.target}")
             return build.build(self.policy, self.target, kernel=kernel)
         if self.crazyflie_base is None:
             raise UserError(
@@ -116,6 +118,10 @@ class Flash:
     def run(self) -> Result:
         from tinyfly_hil.flash import flash
 
+        if self.port and self.crazyflie_base:
+            raise UserError("--crazyflie-base is for --radio, not for --port")
+        if self.radio and self.target != Flash.target:
+            raise UserError("--target is for --port: over --radio there is a Crazyflie")
         return flash(self.policy, self.port, self.radio, self.crazyflie_base, self.target, say)
 
     @staticmethod

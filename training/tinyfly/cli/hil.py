@@ -4,9 +4,26 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 
-from tinyfly.cli.options import Json, OptionalPath, PolicyFile, Result, count, millimetres, require_seed
+from tinyfly.cli.options import (
+    Json,
+    OptionalCount,
+    OptionalPath,
+    OptionalSeconds,
+    OptionalText,
+    PolicyFile,
+    Result,
+    count,
+    millimetres,
+    require_folder,
+    require_seed,
+    require_writable,
+)
 from tinyfly.console import progress, say, show_table
 from tinyfly.errors import UserError
+
+# What else counts in a mode; any other flag would be forgotten without a word, and so it is refused.
+_SUITE = ("--thorough", "--select", "--junit", "--log")
+_PLAYS_A_PART = {"--faults": ("--log", "--seed"), "--campaign": ("--seed",), "the suite": _SUITE}
 
 
 @dataclass(frozen=True)
@@ -19,18 +36,18 @@ class Hil:
     image: OptionalPath = None
     """test this firmware.elf, or fly a complete Crazyflie image (cf2.elf) in an ARM emulator (no port)"""
     thorough: bool = False
-    """also the tests with many flights: minutes instead of seconds"""
+    """the whole suite, minutes: before propellers go on a changed firmware, port, compiler or contract"""
     select: str = ""
     """only tests whose names match, as pytest's -k"""
     junit: OptionalPath = None
     """write JUnit XML to this file"""
     log: OptionalPath = None
     """write a log of every test (with --faults: of the flight) into this folder"""
-    faults: str = ""
+    faults: OptionalText = None
     """fly once with these faults, such as drop=0.05,delay=30ms,nan=0.1@1s..2s"""
-    campaign: int = 0
+    campaign: OptionalCount = None
     """fly this many random fault sequences; a failure is shrunk and its command printed"""
-    free_run: float = 0.0
+    free_run: OptionalSeconds = None
     """hover so many seconds on the chip's own clock; answers late at 500 Hz or a flight lost are failures"""
     seed: int = 0
     """random seed of --faults and --campaign"""
@@ -50,19 +67,42 @@ class Hil:
             "--replay": (self.replay, self._replay),
             "--watch": (self.watch, self._watch),
         }
-        chosen = {flag: run for flag, (value, run) in modes.items() if value}
+        chosen = {flag: run for flag, (value, run) in modes.items() if value not in (None, False)}
         if len(chosen) > 1:
             raise UserError(f"{' and '.join(chosen)} do not go together: choose one")
-        return next(iter(chosen.values()), self._run_suite)()
+        mode, run = next(iter(chosen.items()), ("the suite", self._run_suite))
+        if self.image and self._is_our_image():
+            mode = "the suite"
+        self._check_flags(mode)
+        return run()
 
     def _check(self) -> None:
         require_seed(self.seed)
-        if not 0 <= self.campaign <= 1_000_000:
+        if self.campaign is not None and not 1 <= self.campaign <= 1_000_000:
             raise UserError(f"--campaign {self.campaign}: expected 1 to 1000000 flights")
-        if self.free_run and not 1 <= self.free_run <= 3600:
+        if self.free_run is not None and not 1 <= self.free_run <= 3600:
             raise UserError(f"--free-run {self.free_run:g}: expected 1 to 3600 s")
-        if self.log and self.log.exists() and not self.log.is_dir():
-            raise UserError(f"--log {self.log} is a file: expected a folder")
+        if self.faults is not None and not self.faults.strip(", "):
+            raise UserError(
+                f"--faults {self.faults!r}: no fault in it, expected such as drop=0.05,delay=30ms"
+            )
+        if self.junit:
+            require_writable(self.junit)
+        if self.log:
+            require_folder(self.log)
+
+    def _check_flags(self, mode: str) -> None:
+        given = {
+            "--thorough": self.thorough,
+            "--select": self.select,
+            "--junit": self.junit,
+            "--log": self.log,
+            "--seed": self.seed,
+        }
+        for flag, value in given.items():
+            if value and flag not in _PLAYS_A_PART.get(mode, ()):
+                where = " and ".join(m for m, flags in _PLAYS_A_PART.items() if flag in flags)
+                raise UserError(f"{flag} has no meaning with {mode}: it is for {where}")
 
     def _run_suite(self) -> Result:
         from tinyfly_hil import suite
@@ -78,18 +118,24 @@ class Hil:
                 progress=report,
             )
 
+    def _is_our_image(self) -> bool:
+        from tinyfly_hil import build
+
+        return self.image is not None and build.is_ours(self.image)
+
     def _fly_image(self) -> Result:
         from tinyfly.policy import Policy
-        from tinyfly_hil import build, image
+        from tinyfly_hil import image
 
         assert self.image is not None
-        if build.is_ours(self.image):
+        if self._is_our_image():
             return replace(self, port=f"{self.port}:{self.image}", image=None).run()
         return image.check(self.image, Policy.load(self.policy))
 
     def _fly_faults(self) -> Result:
         from tinyfly_hil import campaign, faults
 
+        assert self.faults is not None
         log = self.log / "faults.npz" if self.log else None
         outcome = campaign.once(self.policy, self.port, faults.parse(self.faults), self.seed, log)
         return {"target": self.port, "faults": self.faults, **asdict(outcome), "failed": len(outcome.broken)}
@@ -97,6 +143,7 @@ class Hil:
     def _fly_campaign(self) -> Result:
         from tinyfly_hil import campaign
 
+        assert self.campaign is not None
         with progress("campaign", every_s=30.0) as report:
             found = campaign.run(
                 self.policy,
@@ -111,6 +158,7 @@ class Hil:
     def _free_run(self) -> Result:
         from tinyfly_hil import realtime
 
+        assert self.free_run is not None
         return realtime.measure(self.policy, self.port, self.free_run)
 
     def _replay(self) -> Result:

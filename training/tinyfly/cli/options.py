@@ -18,6 +18,8 @@ Json = Annotated[bool, tyro.conf.arg(help="print one JSON object on stdout, ever
 # tyro checks a typing.Union itself; for `Path | None` it would load typeguard, 50 ms of every start.
 OptionalPath = Optional[Path]  # noqa: UP045
 OptionalText = Optional[str]  # noqa: UP045
+OptionalCount = Optional[int]  # noqa: UP045
+OptionalSeconds = Optional[float]  # noqa: UP045
 Result = dict[str, Any]
 
 
@@ -29,7 +31,21 @@ def require_writable(path: Path) -> None:
         raise UserError(f"{path} cannot be written: {e.strerror}") from None
     if is_folder:
         raise UserError(f"{path} is a folder: expected a file to write")
-    folder = path.parent
+    _require_place(path, path.parent)
+
+
+def require_folder(path: Path) -> None:
+    """As ``require_writable``, for a folder that is to get files, and may not be there yet."""
+    try:
+        is_file = path.exists() and not path.is_dir()
+    except OSError as e:
+        raise UserError(f"{path} cannot be written: {e.strerror}") from None
+    if is_file:
+        raise UserError(f"{path} is a file: expected a folder")
+    _require_place(path, path)
+
+
+def _require_place(path: Path, folder: Path) -> None:
     while not folder.exists():
         folder = folder.parent
     if not folder.is_dir():

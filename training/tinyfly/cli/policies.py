@@ -15,6 +15,7 @@ from tinyfly.cli.options import (
     OptionalPath,
     PolicyFile,
     Result,
+    require_folder,
     require_seed,
     require_writable,
 )
@@ -45,7 +46,7 @@ class Train:
     budget: float = 0.0
     """seconds to spend, for --task paper: 0.5 for the quick recipe; 0: the recipe's own"""
     seeds: int = 1
-    """train this many seeds in parallel and keep the best in validation"""
+    """train this many seeds, from --seed up, in parallel; keep the best in validation, under its own seed"""
     algorithm: Algorithm = "gradient"
     """gradient: through the simulator, with a costate critic; td3: the paper's own (needs torch, minutes)"""
     watch: bool = False
@@ -58,7 +59,7 @@ class Train:
         from tinyfly.learning import LearningCurve
 
         start = time.perf_counter()
-        path = self._path()
+        path = self._path(self.seed)
         require_writable(path)
         require_seed(self.seed)
         if self.log_dir:
@@ -69,6 +70,7 @@ class Train:
         with progress("train") as report:
             curve = LearningCurve(report)
             policy = self._train(curve)
+        path = self._path(policy.provenance["seed"])  # of --seeds, the one that is kept
         policy.save(path)
         wall_s = time.perf_counter() - start
         curve.save(policy, path)
@@ -90,11 +92,11 @@ class Train:
         steps = f"{r['env_steps'] / 1e6:.2f} M steps, seed {r['seed']}"
         print(f"trained {r['policy']} in {r['wall_s']:.2f} s ({steps})")
 
-    def _path(self) -> Path:
+    def _path(self, seed: int) -> Path:
         if self.out.suffix:
             return self.out
         airframe = "" if self.airframe == "crazyflie" else f"-{Path(self.airframe).stem}"
-        return self.out / f"{self.task}{airframe}-{self.seed}.policy"
+        return self.out / f"{self.task}{airframe}-{seed}.policy"
 
     def _train(self, curve: LearningCurve) -> Policy:
         if self.algorithm == "td3":
@@ -216,6 +218,8 @@ class Report:
 
         out = self.out if self.out.suffix else self.out / f"{self.policy.stem}.html"
         require_writable(out)
+        if self.figures:
+            require_folder(self.figures)
         logs = [p for p in self.hil if p.is_dir() or p.suffix == ".npz"]
         summaries = [p for p in self.hil if p not in logs]
         if len(summaries) > 1:

@@ -11,7 +11,7 @@ import tyro
 
 from tinyfly.cli.chips import Build
 from tinyfly.cli.hil import Hil, hil_rows
-from tinyfly.cli.options import Json, OptionalPath, Result
+from tinyfly.cli.options import Json, OptionalPath, Result, require_writable
 from tinyfly.cli.policies import Evaluate, Train
 from tinyfly.console import progress, say, show_table
 
@@ -36,11 +36,13 @@ class Fly:
             say("training a policy for the Crazyflie")
             result["train"] = Train().run()
             policy = Path(result["train"]["policy"])
+        for result_file in (".hil.json", ".html"):
+            require_writable(policy.with_suffix(result_file))
         say("flying it in the simulator")
         result["evaluate"] = Evaluate(policy, episodes=EPISODES).run()
         say("compiling it for the STM32F405")
         result["build"] = Build(policy).run()
-        say("flying the emulated chip over serial: the quick tests (make hil runs all)")
+        say("flying the emulated chip over serial: the quick tests (tinyfly hil --thorough runs all)")
         result["hil"] = Hil(policy).run()
         say("writing the flight report")
         summary = write_atomically(policy.with_suffix(".hil.json"), json.dumps(result["hil"]).encode())
