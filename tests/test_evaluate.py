@@ -1,21 +1,24 @@
 """Evaluation: what counts as lost, that cases are held out and the same for all, what is refused."""
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
 
+from tinyfly import evaluate as module
 from tinyfly.airframe import Airframe
+from tinyfly.cli import main
 from tinyfly.contract import Contract, paper_contract
-from tinyfly.controllers import PaperPolicy
+from tinyfly.controllers import Geometric, PaperPolicy
 from tinyfly.disturbance import STILL, Noise, Wind
 from tinyfly.errors import UserError
-from tinyfly.evaluate import SCENARIOS, Outcome, compare, evaluate, fly_scenario
+from tinyfly.evaluate import SCENARIOS, Evaluation, Outcome, compare, evaluate, fly_scenario
 from tinyfly.flight import Conditions, fly
 from tinyfly.start import Start
 from tinyfly.trajectory import Hover, sample
 
-PAPER = Airframe.load("crazyflie")
+PAPER, IDENTIFIED = Airframe.load("crazyflie"), Airframe.load("cf2x_L250")
 
 
 @dataclass
@@ -94,13 +97,62 @@ def test_an_evaluation_has_a_row_per_latency_with_intervals():
     assert e.to_json()["episodes"] == 30
 
 
-def test_a_policy_compared_with_itself_shows_no_difference_and_with_a_worse_one_does():
-    a = fly_scenario(Constant(0.334), PAPER, "hover", episodes=100)
-    b = fly_scenario(Constant(-1.0), PAPER, "hover", episodes=100)
-    assert compare(a, a)["survival"].p_value == 1
-    assert a.survived.mean() >= b.survived.mean()
+def test_a_pilot_compared_with_itself_shows_no_difference_and_with_a_worse_one_its_size_and_sign():
+    good, late = (
+        fly_scenario(Geometric(IDENTIFIED), IDENTIFIED, "hover", episodes=50, latency_ms=ms) for ms in (0, 10)
+    )
+    falling = fly_scenario(Constant(-1.0), IDENTIFIED, "hover", episodes=50)
+    assert all(p.p_value == 1 and p.difference.mean == 0 for p in compare(good, good).values())
+    lost = compare(good, falling)  # the second minus the first
+    assert list(lost) == ["survival"]  # nobody survived both: no error to compare
+    assert lost["survival"].difference.mean == -good.survived.mean() < -0.5
+    assert lost["survival"].p_value < 0.05
+    assert compare(falling, good)["survival"].difference.mean > 0.5
+    both = good.survived & late.survived
+    error = compare(good, late)["hover_error_m"]
+    expected = (late.errors["hover_error_m"] - good.errors["hover_error_m"])[both].mean()
+    assert error.difference.mean == pytest.approx(expected)
+    assert expected > 0 and error.p_value < 0.05
     with pytest.raises(UserError, match="same scenario"):
-        compare(a, fly_scenario(Constant(0.3), PAPER, "light", episodes=100))
+        compare(good, fly_scenario(Constant(0.3), IDENTIFIED, "light", episodes=50))
+
+
+def outcome(survived, error_m):
+    """Episodes with these errors, NaN where one is lost."""
+    survived = np.asarray(survived)
+    errors = {"hover_error_m": np.where(survived, error_m, np.nan)}
+    return Outcome("hover", 0.0, survived, errors, survived)
+
+
+def test_errors_are_compared_episode_by_episode_where_both_survived():
+    rng = np.random.default_rng(0)
+    hard = rng.exponential(0.1, 60)  # by far more spread than difference
+    a = outcome(np.arange(60) >= 3, hard)
+    b = outcome(np.arange(60) < 50, hard + 0.001)
+    p = compare(a, b)
+    assert p["hover_error_m"].difference.mean == pytest.approx(0.001)
+    assert p["hover_error_m"].p_value < 0.05
+    assert p["survival"].difference.mean == pytest.approx((3 - 10) / 60)
+    assert compare(b, a)["hover_error_m"].difference.mean == pytest.approx(-0.001)
+
+
+def test_evaluate_against_another_prints_ours_minus_theirs(policy, tmp_path, monkeypatch, capsys):
+    other = replace(policy, provenance=policy.provenance | {"other": True})
+    files = [p.save(tmp_path / name) for p, name in ((policy, "ours.policy"), (other, "theirs.policy"))]
+    hard = np.random.default_rng(0).exponential(0.1, 60)
+    ours, theirs = outcome(np.arange(60) >= 0, hard), outcome(np.arange(60) >= 20, hard + 0.002)
+
+    def flown(policy, *_, **__):
+        return Evaluation(60, [], [theirs if "other" in policy.provenance else ours])
+
+    monkeypatch.setattr(module, "evaluate", flown)
+    main(["evaluate", str(files[0]), "--against", str(files[1]), "--json"])
+    rows = {row["what"]: row for row in json.loads(capsys.readouterr().out)["paired"]}
+    assert rows["hover_error_m"]["mean"] == pytest.approx(-0.002)
+    assert rows["survival"]["mean"] == pytest.approx(20 / 60)
+    for row in rows.values():
+        low, high = row["ci"]
+        assert low <= row["mean"] <= high and row["p_value"] < 0.05
 
 
 def test_many_episodes_are_flown_in_batches_that_differ():

@@ -1,10 +1,12 @@
 """Dynamics that others wrote, each behind the interface of ours: signs, frames, lag and mass agree."""
 
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from tinyfly import plants
 from tinyfly.airframe import Airframe
 from tinyfly.contract import paper_contract
 from tinyfly.errors import UserError
@@ -49,6 +51,29 @@ def moved(plant: str, airframe: Airframe, steps: int = 50) -> np.ndarray:
     for _ in range(steps):
         made.step(state, command, push, mass)
     return state
+
+
+def test_what_a_plant_s_packages_print_is_not_on_stdout(monkeypatch, capsys):
+    """There `tinyfly evaluate --json` has its object."""
+
+    class Chatty:
+        def __init__(self, *_):
+            print("made")
+
+    def imported(name):
+        print("imported", name)
+        return SimpleNamespace(MuJoCo=Chatty)
+
+    monkeypatch.setattr(plants, "import_module", imported)
+    make_plant("mujoco", Airframe.load("crazyflie"), 1, 0.01)
+    assert capsys.readouterr() == ("", "imported tinyfly.plants.mujoco\nmade\n")
+
+
+def test_crazyflow_leaves_nothing_in_the_current_folder(monkeypatch, tmp_path):
+    pytest.importorskip("crazyflow")
+    monkeypatch.chdir(tmp_path)
+    make_plant("crazyflow", Airframe.load("cf21B_500"), 1, 0.01)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("plant", FOREIGN)
@@ -176,5 +201,5 @@ def test_l2f_s_parameters_carry_a_push_and_a_load(name):
 
 def test_without_l2f_one_line_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "l2f", None)
-    with pytest.raises(UserError, match=r"^plant l2f is not installed: pip install 'tinyfly\[l2f\]'"):
+    with pytest.raises(UserError, match=r"^plant l2f is not installed: pip install -e '\.\[l2f\]'"):
         fly_scenario(Hovering(), Airframe.load("crazyflie"), "hover", episodes=5, plant="l2f")

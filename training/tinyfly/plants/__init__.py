@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -60,4 +62,6 @@ def make_plant(name: str, airframe: Airframe, n: int, dt_s: float) -> Plant:
     if name not in FOREIGN:
         raise UserError(f"no plant {name!r}: expected one of {', '.join(NAMES)}")
     module, kind = FOREIGN[name]
-    return getattr(import_module(f"tinyfly.plants.{module}"), kind)(airframe, n, dt_s)
+    with redirect_stdout(sys.stderr):  # what its packages print when they are imported is no result
+        plant: Plant = getattr(import_module(f"tinyfly.plants.{module}"), kind)(airframe, n, dt_s)
+    return plant

@@ -7,7 +7,9 @@ for, and no faster than its largest.
 
 from __future__ import annotations
 
+import contextlib
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,12 +21,13 @@ from tinyfly.state import ANGULAR_VELOCITY, POSITION, QUATERNION, ROTOR_SPEED, V
 
 try:
     import jax.numpy as jnp
+    import mujoco
     from crazyflow.control import Control
     from crazyflow.drones import Drone
     from crazyflow.dynamics import Dynamics
     from crazyflow.sim import Sim
 except ImportError:
-    raise UserError("plant crazyflow is not installed: pip install 'tinyfly[crazyflow]'") from None
+    raise UserError("plant crazyflow is not installed: pip install -e '.[crazyflow]'") from None
 
 Array = NDArray[Any]
 
@@ -41,8 +44,7 @@ class Crazyflow:
                 f"plant crazyflow does not know the airframe {airframe.name}; it knows {', '.join(known)}"
             )
         freq = 500
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Attaching a spec")  # of its scene's file, which nobody saves
+        with _unsaved():
             self._sim = Sim(
                 n_worlds=n,
                 drone=Drone(airframe.name),
@@ -95,6 +97,19 @@ class Crazyflow:
         ]
         state[:] = np.concatenate([np.asarray(x)[:, 0] for x in rows], axis=1).T
         state[2] -= HEIGHT_M
+
+
+@contextlib.contextmanager
+def _unsaved() -> Iterator[None]:
+    """Without what MuJoCo says about saving the scene, which nobody does: in Python and in MUJOCO_LOG.TXT."""
+    before = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(lambda text: None)  # MuJoCo's own writes that file into the current folder
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Attaching a spec")
+            yield
+    finally:
+        mujoco.set_mju_user_warning(before)
 
 
 def _rotated(q: Array, v: Array) -> Array:

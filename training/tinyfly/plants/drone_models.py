@@ -29,7 +29,7 @@ class DroneModels:
             from drone_models.core import parametrize
             from drone_models.first_principles import dynamics
         except ImportError:
-            raise UserError("plant drone-models is not installed: pip install 'tinyfly[plants]'") from None
+            raise UserError("plant drone-models is not installed: pip install -e '.[plants]'") from None
         try:
             model = parametrize(dynamics, airframe.name)
         except KeyError:

@@ -45,7 +45,7 @@ class L2F:
             import l2f
         except ImportError:
             raise UserError(
-                "plant l2f is not installed: pip install 'tinyfly[l2f]' (compiles for some ten minutes)"
+                "plant l2f is not installed: pip install -e '.[l2f]' (compiles for some ten minutes)"
             ) from None
         self._vectors, begin = [], 0
         while begin < n:

@@ -20,7 +20,7 @@ from tinyfly.state import ANGULAR_VELOCITY, POSITION, QUATERNION, ROTOR_SPEED, V
 try:
     import mujoco
 except ImportError:
-    raise UserError("plant mujoco is not installed: pip install 'tinyfly[plants]'") from None
+    raise UserError("plant mujoco is not installed: pip install -e '.[plants]'") from None
 
 Array = NDArray[Any]
 
