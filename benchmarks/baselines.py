@@ -4,7 +4,7 @@
 
 Rows: the policy, the paper's networks (files given by path), and classical controllers that know the
 airframe's numbers exactly: a geometric one, an LQR, the Crazyflie's cascaded PID and the package
-drone-controllers' Mellinger (`pip install 'tinyfly[plants]'`), tuned and stock. Columns: the paper's thrown
+drone-controllers' Mellinger (`pip install -e '.[plants]'`), tuned and stock. Columns: the paper's thrown
 start without and with latency, then trajectories at 10 ms. Every cell: survival, and the survivors' error in
 mm. Last, the policy against the others, paired.
 """

@@ -1,6 +1,6 @@
 """Stable-Baselines3's PPO on `tinyfly.gym.QuadrotorVectorEnv`: an example, and its learning curve.
 
-    pip install 'tinyfly[sb3]'
+    pip install -e '.[sb3]'
     python benchmarks/sb3_ppo.py [--steps 2000000] [--tensorboard DIR]
 
 Prints the learning curve: wall time, environment steps, mean length of an episode (500 is all of it).

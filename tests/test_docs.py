@@ -29,7 +29,23 @@ RUN = ("train", "export", "doctor")
 # Run from every page, with so many more flags that they take a second.
 JUDGES = {"evaluate": ["--episodes", "10"], "report": ["--episodes", "10"], "export": []}
 # Programs of the system, which we take at their word.
-SYSTEM = {"apt", "apt-get", "brew", "cd", "cfloader", "cp", "git", "mkdir", "openocd", "source", "sudo"}
+SYSTEM = {
+    "apt",
+    "apt-get",
+    "arm-none-eabi-nm",
+    "brew",
+    "cd",
+    "cfloader",
+    "cp",
+    "git",
+    "mkdir",
+    "openocd",
+    "source",
+    "sudo",
+}
+
+INDENTED = "tinyfly|pytest|python|make|pip|pio|arm-none-eabi-nm"
+PYTEST = {"--junitxml"}  # pytest's own flags; all others are our plugin's
 
 
 def blocks(page: Path, language: str) -> Iterator[str]:
@@ -38,11 +54,18 @@ def blocks(page: Path, language: str) -> Iterator[str]:
     )
 
 
+def indented(page: Path) -> Iterator[str]:
+    """The commands in blocks that are only indented: a line's first column, what it does comes after it."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for line in re.findall(rf"^    ((?:\.venv/bin/)?(?:{INDENTED}) .*)$", text, re.MULTILINE):
+        yield re.split(r" {2,}", line)[0]
+
+
 def commands() -> list[tuple[str, str]]:
-    """(page, command) for every command in a ```sh block, once per page."""
+    """(page, command) for every command in a ```sh block or an indented one, once per page."""
     found: dict[tuple[str, str], None] = {}
     for page in PAGES:
-        for block in blocks(page, "sh"):
+        for block in (*blocks(page, "sh"), *indented(page)):
             for line in block.replace("\\\n", " ").splitlines():
                 for command in line.split(" #")[0].split("&&"):
                     if command.strip() and not command.strip().startswith("#"):
@@ -58,6 +81,16 @@ def words_of(command: str) -> list[str]:
     return [w.removeprefix(".venv/bin/") for w in words]
 
 
+def flags(arguments: list[str]) -> set[str]:
+    return {a.split("=")[0] for a in arguments if a.startswith("--")}
+
+
+def test_indented_commands_are_found() -> None:
+    pages = [str(page.relative_to(ROOT)) for page in PAGES for _ in indented(page)]
+    assert {"docs/hil.md", "docs/firmware.md", "docs/training.md", "CONTRIBUTING.md"} <= set(pages)
+    assert len(pages) > 30
+
+
 @pytest.mark.parametrize(("page", "command"), commands())
 def test_every_command_in_the_manual_exists(page: str, command: str) -> None:
     program, *arguments = words_of(command)
@@ -66,6 +99,8 @@ def test_every_command_in_the_manual_exists(page: str, command: str) -> None:
             _parse(arguments)  # exits when a flag does not exist
         case "tinyfly":
             assert arguments[0] in ("--help", "--tyro-print-completion"), f"{page}: no command {arguments[0]}"
+        case "make" if "-C" in arguments:
+            assert (ROOT / arguments[arguments.index("-C") + 1] / "Makefile").exists()
         case "make":
             targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
             assert {a for a in arguments if "=" not in a and not a.startswith("-")} <= set(targets)
@@ -76,8 +111,12 @@ def test_every_command_in_the_manual_exists(page: str, command: str) -> None:
         case "python" | "python3" if arguments[0] == "-m":
             assert importlib.util.find_spec(arguments[1]), f"{page}: no module {arguments[1]}"
         case "python" | "python3":
-            ast.parse((ROOT / arguments[0]).read_text())
+            script = (ROOT / arguments[0]).read_text()
+            ast.parse(script)
+            assert {f for f in flags(arguments) if f'"{f}"' not in script} == set(), f"{page}: {command}"
         case "pytest":
+            plugin = (ROOT / "hil_tests/tinyfly_hil/plugin.py").read_text()
+            assert {f for f in flags(arguments) - PYTEST if f'"{f}"' not in plugin} == set()
             for path in (a.split("::")[0] for a in arguments if a.startswith(("tests", "hil_tests"))):
                 assert (ROOT / path).exists(), f"{page}: no {path}"
         case "pio":
@@ -182,6 +221,28 @@ def test_python_in_the_manual_imports_what_exists(page: Path) -> None:
                     )
 
 
+def test_what_is_missing_is_installed_from_the_checkout() -> None:
+    """There is no tinyfly on an index: `pip install 'tinyfly[torch]'` finds none, or another."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    sources = [
+        p for top in ("training", "export", "hil_tests", "benchmarks") for p in (ROOT / top).rglob("*.py")
+    ]
+    for path in (*PAGES, *(p for p in sources if p.name != "td3.py")):
+        for how, what, extra in re.findall(r"pip install (-e )?'(tinyfly|\.)\[(\w+)\]'", path.read_text()):
+            assert (how, what) == ("-e ", ".") and extra in extras, f"{path}: {what}[{extra}]"
+
+
+def test_the_tasks_table_has_the_latencies_that_are_trained() -> None:
+    from tinyfly.airframe import Airframe
+    from tinyfly.task import TASKS, make_task
+
+    page = (ROOT / "docs/how-it-trains.md").read_text()
+    for name in TASKS:
+        (row,) = re.findall(rf"^\| `{name}` .*$", page, re.MULTILINE)
+        latency_ms = 1e3 * make_task(name, Airframe.load("crazyflie")).latency_s
+        assert f"latency 0..{latency_ms:g} ms" in row
+
+
 def test_reward_page_s_task_can_be_made() -> None:
     from tinyfly import task
     from tinyfly.airframe import Airframe
@@ -209,7 +270,7 @@ def test_airframe_page_s_example_flies(tmp_path: Path) -> None:
 def test_site_builds_without_a_warning(tmp_path: Path) -> None:
     for package in ("mkdocs", "material", "mkdocstrings_handlers"):
         if not importlib.util.find_spec(package):
-            pytest.skip(f"needs {package}: pip install 'tinyfly[docs]'")
+            pytest.skip(f"needs {package}: pip install -e '.[docs]'")
     run = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
     result = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr

@@ -110,6 +110,4 @@ def _require(name: str) -> None:
         try:
             importlib.import_module(package)
         except ImportError:
-            raise UserError(
-                f"--to {name} needs {package}: pip install -e '.[{name}]' in the project's folder"
-            ) from None
+            raise UserError(f"--to {name} needs {package}: pip install -e '.[{name}]'") from None

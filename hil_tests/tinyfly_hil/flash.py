@@ -20,7 +20,8 @@ from tinyfly_hil.target import open_target
 from tinyfly_hil.tools import require
 
 PROPS_OFF = (
-    "Take the propellers off. Put them back on only after `tinyfly hil` has passed on this very board."
+    "Take the propellers off. Put them back on only after `tinyfly hil` has passed on this very board"
+    " (with --thorough if the firmware has changed)."
 )
 CFLOADER_S = 300.0
 IDENTITY_S = 10.0

@@ -24,7 +24,12 @@ class Finding:
 PACKAGES = (
     ("numpy", "simulator and trainer", None),
     ("safetensors", "policy file", None),
+    ("tyro", "the command line", None),
+    ("rich", "tables and progress", None),
     ("platformio", "firmware build", None),
+    ("scons", "firmware build", None),
+    ("pyelftools", "an image's sizes and symbols: build, hil", None),
+    ("plotly", "report", None),
     ("pyserial", "the link to the chip", None),
     ("cobs", "the link to the chip", None),
     ("pytest", "hil, the test suites", None),

@@ -1,6 +1,6 @@
 """The simulator as Gymnasium environments: `QuadrotorVectorEnv` for many vehicles, `QuadrotorEnv` for one.
 
-Installed with the extra ``tinyfly[gym]``; importing this module registers ``tinyfly/Quadrotor-v0``.
+Installed with the extra ``gym``; importing this module registers ``tinyfly/Quadrotor-v0``.
 Observations are the contract's inputs (see `contract`), actions four rotor commands in [-1, 1], rewards the
 paper's.
 """
@@ -17,7 +17,7 @@ try:
     from gymnasium.vector import AutoresetMode, VectorEnv
     from gymnasium.vector.utils import batch_space
 except ImportError as e:  # the module is of no use without it
-    raise ImportError("tinyfly.gym needs Gymnasium: pip install 'tinyfly[gym]'") from e
+    raise ImportError("tinyfly.gym needs Gymnasium: pip install -e '.[gym]'") from e
 
 from tinyfly.airframe import Airframe
 from tinyfly.errors import UserError

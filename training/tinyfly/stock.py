@@ -130,7 +130,7 @@ class Mellinger:
                 state2attitude,
             )
         except ImportError:
-            raise UserError("Mellinger needs drone-controllers: pip install 'tinyfly[plants]'") from None
+            raise UserError("Mellinger needs drone-controllers: pip install -e '.[plants]'") from None
         self.contract = stock_contract(airframe)
         self._slices = self.contract.slices()
         f = _factors(type(self).__name__, airframe, factors, len(self.FACTORS)).reshape(6, -1, 1)

@@ -17,7 +17,7 @@ def require_tensorboard() -> Any:
     try:
         from tensorboardX import SummaryWriter
     except ImportError:
-        raise UserError("--log-dir needs tensorboardX: pip install 'tinyfly[tensorboard]'") from None
+        raise UserError("--log-dir needs tensorboardX: pip install -e '.[tensorboard]'") from None
     return SummaryWriter
 
 

@@ -1,6 +1,6 @@
 """A flight in rerun's viewer while it happens: vehicle and path in space, errors and motors over time.
 
-An optional extra, `pip install 'tinyfly[rerun]'`; `watch` takes it where it is installed and has a screen.
+An optional extra, `pip install -e '.[rerun]'`; `watch` takes it where it is installed and has a screen.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ try:
     import matplotlib
     from matplotlib.figure import Figure
 except ImportError:
-    raise UserError("--figures needs matplotlib: pip install 'tinyfly[report]'") from None
+    raise UserError("--figures needs matplotlib: pip install -e '.[report]'") from None
 
 COLORS = ("#0072b2", "#c25400", "#007f5f", "#a0447c")  # as in page.css
 WIDTH_IN = 3.5  # one column

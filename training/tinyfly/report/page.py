@@ -32,7 +32,7 @@ def render(data: dict[str, Any], text: dict[str, str]) -> str:
     try:
         from plotly.offline import get_plotlyjs
     except ImportError:
-        raise UserError("the report needs Plotly: pip install plotly") from None
+        raise UserError("the report needs Plotly: pip install -e .") from None
     folder = files("tinyfly.report")
     page, style, script = (
         (folder / f"page.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")
