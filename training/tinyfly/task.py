@@ -98,7 +98,7 @@ def paper(airframe: Airframe, budget_s: float | None = None) -> Task:
     """The task of *Learning to Fly in Seconds*: hover its model from its start states, its 146 inputs.
 
     ``budget_s`` scales the number of updates, about a second's work for each second on a fast core; little
-    time is best spent on short windows. Unlike the paper's, ours trains with 0..20 ms of latency: it costs
+    time is best spent on short windows. Unlike the paper's, ours trains with 0..22 ms of latency: it costs
     2 mm of hover, and without it every vehicle is lost at 20 ms.
     """
     budget_s = 1.0 if budget_s is None else budget_s
