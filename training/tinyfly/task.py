@@ -138,7 +138,7 @@ def crazyflie(airframe: Airframe) -> Task:
             horizon=(30, 70),
             rate=0.02,
             rate_end=0.002,
-            average=0.2,
+            average=0.3,
             adjoint_limit=3000.0,
             influence=2.0,
             decay=0.25,
