@@ -92,7 +92,7 @@ def train(settings: Settings, progress: Report | None = None) -> Policy:
     try:
         import torch
     except ImportError:
-        raise UserError("--algorithm td3 needs torch: pip install 'tinyfly[torch]'") from None
+        raise UserError("--algorithm td3 needs torch: pip install -e '.[torch]'") from None
     torch.set_num_threads(1)
     torch.manual_seed(settings.seed)
     s, rng = settings, np.random.default_rng([STREAM, settings.seed])
