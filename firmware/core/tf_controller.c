@@ -6,7 +6,7 @@
 
 #define HOVER (0.5f * (TF_HOVER_ACTION + 1.0f)) /* of full speed, at the mass that the policy takes for nominal */
 #define DEADLINE_US ((uint32_t)(1.5e6f / TF_HISTORY_RATE_HZ)) /* half a step late at the slowest rate */
-/* Half a step late at half the policy's rate, which it still flies; below, it tumbles. One lost frame is no gap. */
+/* Half a step late at half the policy's rate, where not all fly; below, all tumble. One lost frame is no gap. */
 #define LATE_US ((uint32_t)(2.5e6f / TF_POLICY_RATE_HZ))
 
 void tf_controller_init(tf_controller_t *controller, uint32_t now_us)
