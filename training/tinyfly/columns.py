@@ -72,7 +72,7 @@ def kept_rows(c: Contract) -> dict[str, slice]:
     """Rows of what a policy finds from the state's changes, by channel; the row of ones comes after them."""
     kept = {"specific_force": c.specific_force, "angular_acceleration": c.angular_acceleration}
     found = [name for name, settings in kept.items() if settings]
-    return {name: slice(at, at + 3) for name, at in zip(found, range(ROTATION.stop, 99, 3), strict=False)}
+    return {name: slice(ROTATION.stop + 3 * i, ROTATION.stop + 3 * i + 3) for i, name in enumerate(found)}
 
 
 def _width(c: Contract) -> int:

@@ -70,11 +70,8 @@ class Rollout:
         self.kept_rows = kept_rows(c)
         self.differentiable = ROWS + 3 * len(self.kept_rows)
         # Rows of what the policy keeps: of the integral, the specific force, the angular acceleration.
-        integral, felt, turning = (
-            3 * bool(c.integral),
-            FELT_ROWS * bool(c.specific_force),
-            TURNING_ROWS * bool(c.angular_acceleration),
-        )
+        integral, felt = 3 * bool(c.integral), FELT_ROWS * bool(c.specific_force)
+        turning = TURNING_ROWS * bool(c.angular_acceleration)
         self.previews = [0] * ("reference_acceleration" in channels) + [round(s / DT) for s in c.preview_s]
         inputs = self.differentiable + 1 + 3 * len(self.previews)
         self.episodes = Episodes(task, n, rng, dtype)
