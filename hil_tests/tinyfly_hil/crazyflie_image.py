@@ -7,14 +7,13 @@ supervisor, the battery's voltage (thrust is taken as compensated).
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyfly.airframe import Airframe
+from tinyfly.airframe import Airframe, speed_at
 from tinyfly.errors import UserError
 from tinyfly.state import ANGULAR_VELOCITY, POSITION, QUATERNION, VELOCITY, euler_rad
 from tinyfly_hil.arm_image import Image
@@ -121,7 +120,7 @@ class Crazyflie:
             ("powerDistributionCap", self.thrust.address, self.pwm.address),
         )
         self.tick += 1
-        return np.array([self._speed(u / FULL * self._full_n) for u in self.pwm.values(*MOTORS)])
+        return self._speeds(np.array(self.pwm.values(*MOTORS)) / FULL * self._full_n)
 
     def _sense(self, s: Array) -> None:
         roll, pitch, yaw = np.rad2deg(euler_rad(s[QUATERNION]))
@@ -129,11 +128,11 @@ class Crazyflie:
         self.state.set_floats(self._estimate, [*s[POSITION], *s[VELOCITY], *s[QUATERNION], *angles])
         self.sensors.set_floats(self._gyro, [*np.rad2deg(s[ANGULAR_VELOCITY]), 1.0])
 
-    def _speed(self, thrust_n: float) -> float:
-        """Rotor speed fraction that gives a thrust; the inverse of the airframe's polynomial."""
-        c0, c1, c2 = self.airframe.thrust_n
-        root = math.sqrt(max(c1 * c1 + 4 * c2 * max(thrust_n - c0, 0.0), 0.0))
-        return min(max((root - c1) / (2 * c2), 0.0), 1.0) if thrust_n > 0 else 0.0
+    def _speeds(self, thrust_n: Array) -> Array:
+        """Rotor speed fractions that give these thrusts; a motor that gets nothing stands still."""
+        curve = self.airframe.thrust_n
+        speeds = speed_at(np.maximum(thrust_n, curve[0]), curve).clip(0, 1)
+        return np.where(thrust_n > 0, speeds, 0.0)
 
 
 def _name(enum: str, value: int) -> str:
