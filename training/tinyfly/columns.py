@@ -70,8 +70,7 @@ def bias_column(c: Contract) -> int:
 
 def kept_rows(c: Contract) -> dict[str, slice]:
     """Rows of what a policy finds from the state's changes, by channel; the row of ones comes after them."""
-    kept = {"specific_force": c.specific_force, "angular_acceleration": c.angular_acceleration}
-    found = [name for name, settings in kept.items() if settings]
+    found = [name for name, settings in c.kept.items() if settings and name not in ROWS]
     return {name: slice(ROTATION.stop + 3 * i, ROTATION.stop + 3 * i + 3) for i, name in enumerate(found)}
 
 

@@ -121,6 +121,15 @@ class Contract:
         """Number of network inputs."""
         return sum(c.size for c in self.channels)
 
+    @property
+    def kept(self) -> dict[str, Integral | SpecificForce | AngularAcceleration | None]:
+        """Channel name -> settings of what is kept from one state to the next; None where it is not."""
+        return {
+            "position_integral": self.integral,
+            "specific_force": self.specific_force,
+            "angular_acceleration": self.angular_acceleration,
+        }
+
     def slices(self) -> dict[str, slice]:
         """Channel name -> where it lies in the network's input."""
         out, at = {}, 0
@@ -185,18 +194,13 @@ def _validate(c: Contract) -> None:
         )
     if ("action_history" in names) != (c.history_length > 0):
         raise UserError(f"contract: history_length {c.history_length} disagrees with its channels")
-    kept = {
-        "position_integral": c.integral,
-        "specific_force": c.specific_force,
-        "angular_acceleration": c.angular_acceleration,
-    }
-    for name, settings in kept.items():
+    for name, settings in c.kept.items():
         if (name in names) != (settings is not None):
             raise UserError(f"contract: channel {name} and its settings come together")
     if not (20 <= c.rate_hz <= 1000 and 20 <= c.history_rate_hz <= c.rate_hz):
         raise UserError(f"contract rates {c.rate_hz} / {c.history_rate_hz} Hz are out of 20..1000 Hz")
     numbers = [*c.preview_s, c.hover_action, *c.thrust_curve]
-    for settings in kept.values():
+    for settings in c.kept.values():
         if settings is not None:
             numbers += [getattr(settings, f.name) for f in fields(settings)]
     if not all(isinstance(x, int | float) and math.isfinite(x) for x in numbers):
